@@ -1,0 +1,72 @@
+"""The errors a user reads: each says what is wrong, where, and what to do."""
+
+import unicodedata
+
+
+class ConvfilterError(Exception):
+    """Anything that is the user's to mend; ``str(error)`` is what the user reads."""
+
+
+class PipelineError(ConvfilterError):
+    """A pipeline's text is wrong; the message shows the line with a caret under the place."""
+
+
+class UsageError(ConvfilterError):
+    """An option or argument makes no sense; nothing has been read or written."""
+
+
+class InputError(ConvfilterError):
+    """One picture cannot be read or filtered; the message is the reason, without the file's name."""
+
+
+class OutputError(ConvfilterError):
+    """One output cannot be written; ``fatal`` is true where every further one would fail as well."""
+
+    def __init__(self, message: str, *, fatal: bool = False) -> None:
+        super().__init__(message)
+        self.fatal = fatal
+
+
+def escape(text: str) -> str:
+    r"""Return the text on one line, control characters and undecodable bytes written as escapes.
+
+    >>> print(escape("a\nb\x1b[31m \udcff"))
+    a\nb\x1b[31m \xff
+    """
+    return "".join(_escape(c) if _unprintable(c) else c for c in text)
+
+
+def _unprintable(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+
+
+def _escape(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # a byte of a file name that is not UTF-8 (surrogateescape)
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def show_place(text: str, start: int, end: int, *, width: int = 76) -> str:
+    """Return the line of ``text`` that holds ``start``, and under it a caret line that marks ``start`` to ``end``.
+
+    A long line is cut around the place; what cannot be printed is escaped, and the caret still stands under it.
+
+    >>> print(show_place("edge | Relu()", 7, 11))
+      edge | Relu()
+             ^^^^
+    """
+    first = text.rfind("\n", 0, start) + 1
+    last = text.find("\n", start)
+    last = len(text) if last < 0 else last
+    end = max(start + 1, min(end, last, start + width // 2))
+    left = max(first, start - width // 2)
+    right = min(last, max(end, left + width))
+    before = ("..." if left > first else "") + escape(text[left:start])
+    marked = escape(text[start : min(end, last)])
+    after = escape(text[min(end, last) : right]) + ("..." if right < last else "")
+    return f"  {before}{marked}{after}\n  {' ' * _columns(before)}{'^' * max(1, _columns(marked))}"
+
+
+def _columns(text: str) -> int:
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.category(c) in ("Mn", "Me") for c in text)
