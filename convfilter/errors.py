@@ -1,6 +1,7 @@
 """The errors a user reads: each says what is wrong, where, and what to do."""
 
 import unicodedata
+from difflib import get_close_matches
 
 
 class ConvfilterError(Exception):
@@ -8,7 +9,24 @@ class ConvfilterError(Exception):
 
 
 class PipelineError(ConvfilterError):
-    """A pipeline's text is wrong; the message shows the line with a caret under the place."""
+    r"""A pipeline's text is wrong; ``str(error)`` shows the line with a caret under the place.
+
+    ``reason`` is the same without the picture of the line, for messages of one line.
+
+    >>> print(PipelineError("there is no layer 'Relu'; did you mean ReLU?", "edge | Relu()", 7, 11))
+    there is no layer 'Relu'; did you mean ReLU?
+      edge | Relu()
+             ^^^^
+    """
+
+    def __init__(self, reason: str, text: str, start: int, end: int, *, file: str | None = None) -> None:
+        self.reason, self.text, self.start, self.end, self.file = reason, text, start, end, file
+        where = ""
+        if file is not None or "\n" in text.strip():
+            column = start - text.rfind("\n", 0, start)
+            where = f"line {text.count(chr(10), 0, start) + 1}, column {column}"
+            where = f"{escape(file)}, {where}: " if file is not None else f"{where}: "
+        super().__init__(f"{where}{reason}\n{show_place(text, start, end)}")
 
 
 class UsageError(ConvfilterError):
@@ -27,6 +45,19 @@ class OutputError(ConvfilterError):
         self.fatal = fatal
 
 
+def did_you_mean(name: str, known) -> str:
+    """Return ``"; did you mean NAME?"`` with the nearest known name, or an empty string.
+
+    >>> did_you_mean("Relu", ["ReLU", "ELU", "Tanh"])
+    '; did you mean ReLU?'
+    """
+    if len(name) > 60:
+        return ""
+    lower = {k.lower(): k for k in sorted(known, reverse=True)}
+    near = get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    return f"; did you mean {lower[near[0]]}?" if near else ""
+
+
 def escape(text: str) -> str:
     r"""Return the text on one line, control characters and undecodable bytes written as escapes.
 
@@ -36,14 +67,14 @@ def escape(text: str) -> str:
     return "".join(_escape(c) if _unprintable(c) else c for c in text)
 
 
-def _unprintable(char: str) -> bool:
-    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+def shorten(text: str, width: int = 40) -> str:
+    """Return the text escaped and no longer than ``width``, cut with an ellipsis.
 
-
-def _escape(char: str) -> str:
-    if "\udc80" <= char <= "\udcff":  # a byte of a file name that is not UTF-8 (surrogateescape)
-        return f"\\x{ord(char) - 0xDC00:02x}"
-    return char.encode("unicode_escape").decode("ascii")
+    >>> shorten("x" * 100, 10)
+    'xxxxxxx...'
+    """
+    text = escape(text[: 4 * width])
+    return text if len(text) <= width else text[: width - 3] + "..."
 
 
 def show_place(text: str, start: int, end: int, *, width: int = 76) -> str:
@@ -65,6 +96,16 @@ def show_place(text: str, start: int, end: int, *, width: int = 76) -> str:
     marked = escape(text[start : min(end, last)])
     after = escape(text[min(end, last) : right]) + ("..." if right < last else "")
     return f"  {before}{marked}{after}\n  {' ' * _columns(before)}{'^' * max(1, _columns(marked))}"
+
+
+def _unprintable(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+
+
+def _escape(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # a byte of a file name that is not UTF-8 (surrogateescape)
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode("ascii")
 
 
 def _columns(text: str) -> int:
