@@ -9,13 +9,14 @@ LONGEST = 999_999  # characters of one text; 10,000 printed layers take a third 
 DEEPEST = 40  # brackets in brackets
 
 _TOKEN = re.compile(
-    r"""(?P<space>(?:[^\S\n]|\n|\#[^\n]*)+)
-      | (?P<number>[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf\b)(?:/(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)?)
+    r"""(?:\s|\#[^\n]*)*+
+      (?:(?P<number>[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf\b)(?:/(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)?)
       | (?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)
       | (?P<string>'[^'\n]*'|"[^"\n]*")
       | (?P<file>@(?:"[^"\n]*"|'[^'\n]*'|[^\s|,()\[\]]*))
       | (?P<mark>>>>|\.\.\.|[()\[\],=|:])
-      | (?P<wrong>.)""",
+      | (?P<end>\Z)
+      | (?P<wrong>.))""",
     re.VERBOSE | re.DOTALL,
 )
 _CONSTANTS = {"True": True, "False": False, "None": None}
@@ -115,14 +116,12 @@ class _Reader:
 
     def advance(self) -> None:
         self.after = self.end  # where the last token ended: what a call's text reaches to
-        for token in self.tokens:
-            self.kind, self.word = token.lastgroup, token.group()
-            self.start, self.end = token.span()
-            if self.kind == "wrong":
-                self.reject()
-            if self.kind != "space":
-                return
-        self.kind, self.word, self.start, self.end = "end", "", len(self.text), len(self.text)
+        token = next(self.tokens)
+        self.kind = kind = token.lastgroup
+        self.word = token[kind]
+        self.start, self.end = token.span(kind)
+        if kind == "wrong":
+            self.reject()
 
     def reject(self) -> None:
         if self.word in "'\"":
@@ -204,7 +203,7 @@ class _Reader:
             start, name = self.start, None
             value = self.value("an argument or ')'")
             if isinstance(value, Call) and not value.called and self.skip("="):
-                name, value = value.name, self.value(f"a value after '{shorten(value.name)}='")
+                name, value = value.name, self.value("a value after '='")
             yield Argument(name, value, start, self.after)
             if not self.skip(","):
                 break
