@@ -114,7 +114,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             "Unsharp masking: the picture plus amount times what a blur of sigma takes away.",
             {"sigma": 1.0, "amount": 1.0},
         ),
-        "emboss": Preset("Filter2d(emboss)", "A relief, lit from the lower right."),
+        "emboss": Preset("Filter2d(emboss)", "A relief, lit from the upper left."),
         "motion": Preset(
             "Filter2d(motion({size}, angle={angle}))",
             "Motion blur of size pixels; angle in degrees, counter-clockwise from the right.",
