@@ -1,0 +1,154 @@
+"""Turns a decoded Pillow picture into exact gray values."""
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageColor
+
+from convfilter.errors import InputError, UsageError
+
+_BAND = 1 << 20  # pixels composited at a time, so that colour is never held twice
+_KEY_SCALES = {"L;2": 85, "L;4": 17}
+_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+_INT32_MAX = 2**31 - 1
+_UINT32_MAX = 2**32 - 1
+
+
+def parse_background(text: str) -> tuple[int, int, int]:
+    """Return the opaque colour that a text names, as red, green and blue from 0 to 255.
+
+    Raises UsageError where it is none.
+
+    >>> parse_background("white"), parse_background("#102030")
+    ((255, 255, 255), (16, 32, 48))
+    """
+    try:
+        colour = ImageColor.getrgb(text)
+    except (ValueError, AttributeError):
+        colour = ()
+    if len(colour) != 3 and colour[3:] != (255,):
+        raise UsageError(f"the background {text!r} is no opaque colour; write a name or a code: white, gray, #336699")
+    return colour[:3]  # type: ignore[return-value]
+
+
+def to_gray(
+    image: Image.Image, *, rawmode: str = "", white_is_zero: bool = False, background: tuple[int, int, int]
+) -> tuple[NDArray[np.generic], float, tuple[str, ...]]:
+    """Return a decoded picture as gray values, with the value that means white, and what there is to say about it.
+
+    The values are HxW: uint8 (white 255), uint16 (65535; 4095 for 12 bits), int32 or float32. Pictures of 8 bits a
+    channel without transparency give Pillow's ``convert("L")`` to the last bit:
+    ``(19595 R + 38470 G + 7471 B + 32768) >> 16``. Transparent ones are first laid over ``background``, each channel by
+    itself: ``(alpha * colour + (255 - alpha) * background) / 255``, rounded to the nearest. ``rawmode`` is how the
+    file stored a pixel, in Pillow's words, and ``white_is_zero`` says that a 16-bit TIFF counts from white to black.
+
+    Raises InputError where a float is NaN or infinite.
+
+    >>> red = Image.new("RGB", (1, 1), (255, 0, 0))
+    >>> to_gray(red, background=(255, 255, 255))
+    (array([[76]], dtype=uint8), 255, ())
+    """
+    if image.mode.startswith("I;16"):
+        return _gray16(image, rawmode, white_is_zero, background)
+    if image.mode == "I":
+        return _gray32(np.array(image), rawmode)
+    if image.mode == "F":
+        return _gray_float(np.array(image), white_is_zero)
+    _scale_key(image, rawmode)
+    values = np.empty(image.size[::-1], np.uint8)
+    canvas = share(values)
+    for top in range(0, image.height, rows := max(1, _BAND // image.width)):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        canvas.paste(_gray8(band, background), (0, top))
+    return values, 255, _notes8(rawmode)
+
+
+def share(values: NDArray[np.generic]) -> Image.Image:
+    """Return a Pillow picture that lies in the memory of the uint8 or uint16 array: what is drawn there is in both.
+
+    >>> values = np.zeros((1, 2), np.uint8)
+    >>> share(values).paste(7, (0, 0, 1, 1))
+    >>> values
+    array([[7, 0]], dtype=uint8)
+    """
+    mode = {1: "L", 2: "I;16"}[values.itemsize]
+    image = Image.frombuffer(mode, values.shape[::-1], values, "raw", mode, 0, 1)
+    image.readonly = 0
+    return image
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Return whether the picture has an alpha channel, a transparent palette entry or a transparent colour.
+
+    >>> is_transparent(Image.new("RGBA", (1, 1))), is_transparent(Image.new("RGB", (1, 1)))
+    (True, False)
+    """
+    return image.mode in _ALPHA or "transparency" in image.info
+
+
+def _gray8(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    if is_transparent(image):
+        colour = image.convert("RGBA")
+        alpha = colour.getchannel("A")
+        if alpha.getextrema() != (255, 255):
+            image = Image.new("RGB", colour.size, background)
+            image.paste(colour.convert("RGB"), mask=alpha)
+            return image.convert("L")
+        image = colour
+    if image.mode == "LAB":  # Pillow has no way from LAB to L but by RGB
+        image = image.convert("RGB")
+    return image.convert("L")
+
+
+def _scale_key(image: Image.Image, rawmode: str) -> None:
+    """Give the transparent colour of a PNG the scale that its pixels have after Pillow has read them."""
+    key = image.info.get("transparency")
+    if image.mode == "L" and isinstance(key, int):
+        image.info["transparency"] = (key & 255) * _KEY_SCALES.get(rawmode, 1)
+    elif image.mode == "RGB" and isinstance(key, tuple):
+        image.info["transparency"] = tuple(k >> 8 if rawmode == "RGB;16B" else k & 255 for k in key)
+
+
+def _notes8(rawmode: str) -> tuple[str, ...]:
+    deep = re.fullmatch(r"(?!BGR).*;16[BLN]?", rawmode)  # BGR;16 is 5, 6 and 5 bits
+    return ("16 bits a channel are read as 8, their upper half",) if deep else ()
+
+
+def _gray16(
+    image: Image.Image, rawmode: str, white_is_zero: bool, background: tuple[int, int, int]
+) -> tuple[NDArray[np.generic], float, tuple[str, ...]]:
+    values = np.array(image).astype(np.uint16, copy=False)
+    if isinstance(key := image.info.get("transparency"), int):
+        under = Image.new("RGB", (1, 1), background).convert("L").getpixel((0, 0))
+        values[values == key] = under * 257  # type: ignore[operator]
+    white = 4095 if rawmode == "I;12" else 65535
+    if white_is_zero:
+        values = white - values
+    return values, white, ("12 bits: white is 4095",) if white == 4095 else ()
+
+
+def _gray32(values: NDArray[np.int32], rawmode: str) -> tuple[NDArray[np.generic], float, tuple[str, ...]]:
+    if not rawmode.startswith("I;32") and "S" not in rawmode:  # a PGM of more than 8 bits, scaled by Pillow
+        return values.astype(np.uint16), 65535, ()
+    if rawmode.startswith("I;16"):
+        return values, 32767, ("signed 16-bit numbers: white is 32767",)
+    unsigned = rawmode == "I;32N"
+    wide = values.view(np.uint32) if unsigned else values
+    top = int(wide.max())
+    white = 65535 if top <= 65535 else _UINT32_MAX if unsigned else _INT32_MAX
+    if top > _INT32_MAX:
+        return wide.astype(np.float32), white, (f"32-bit numbers up to {top}: white is {white}",)
+    return values, white, (f"32-bit numbers up to {top}: white is {white}",)
+
+
+def _gray_float(values: NDArray[np.float32], white_is_zero: bool) -> tuple[NDArray[np.generic], float, tuple[str, ...]]:
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        y, x = np.argwhere(wrong)[0]
+        raise InputError(f"{wrong.sum()} of its numbers are NaN or infinite, the first at column {x}, row {y}")
+    if white_is_zero:
+        values = 1 - values
+    low, high = float(values.min()), float(values.max())
+    outside = low < 0 or high > 1
+    return values, 1.0, (f"its numbers go from {low:g} to {high:g}; white is 1",) if outside else ()

@@ -1,0 +1,301 @@
+"""Reads pictures of every kind as upright gray values, and says in one line why one cannot be read."""
+
+import errno
+import importlib
+import os
+import re
+import stat
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from convfilter import containers, formats, gray, pillow
+from convfilter.errors import ConvfilterError, InputError, UsageError, escape
+
+Source = str | Path | BinaryIO
+Frames = Literal["first", "all"] | int
+
+_ORIENTATION = 274  # the EXIF tag
+_PHOTOMETRIC = 262  # the TIFF tag; 0 is WhiteIsZero
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_NOT_READ = "not a picture that can be read"
+_PLAIN_WORDS = {
+    "cannot load this image": "it holds no picture data",
+    "not identified by this driver": "its header makes no sense",
+    "decoder error -2": "its compressed data cannot be decoded",
+}
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file's header says of one frame: the upright size in pixels, how many frames, Pillow's format and mode."""
+
+    width: int
+    height: int
+    frames: int
+    format: str
+    mode: str
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One upright gray picture: ``values`` is HxW (uint8, uint16, int32 or float32), and ``white`` means white there.
+
+    ``frame`` counts from 0, ``frames`` is how many the file has, and ``notes`` are sentences worth telling a user.
+    """
+
+    values: NDArray[np.generic]
+    white: float
+    frame: int
+    frames: int
+    notes: tuple[str, ...]
+
+
+def read_header(source: Source) -> Header:
+    """Return the header of the first frame, without decoding a pixel.
+
+    ``source`` is a path or a seekable binary file. Raises InputError where it is no picture or a broken one: a file
+    that has lost its end is found here in most formats, damaged pixels are not.
+
+    >>> import io
+    >>> read_header(io.BytesIO(b"P5 2 1 255 \\x00\\xff"))
+    Header(width=2, height=1, frames=1, format='PPM', mode='L')
+    """
+    with _opened(source) as opened:
+        return opened.header()
+
+
+def read_pictures(
+    source: Source,
+    *,
+    frames: Frames = "first",
+    background: str = "white",
+    admit: Callable[[Header], Any] | None = None,
+) -> Iterator[Picture]:
+    """Return an iterator over the chosen frames of a picture file, each read when it is asked for.
+
+    ``source`` is a path or a seekable binary file. ``frames`` is ``"first"``, ``"all"`` or one frame's number, counted
+    from 0. The frames of an animation are whole canvases, as they are shown. Gray values and what is white are those
+    of ``gray.to_gray``; EXIF orientation is applied, transparency laid over ``background`` (a colour's name or code).
+    ``admit`` is called with the header before anything is decoded, and again before a frame of another size or mode;
+    what it raises stops the reading. No other limit on a picture's size is in force, Pillow's own neither.
+
+    Raises InputError where the file is no picture, damaged (a wrong PNG checksum included), truncated anywhere, or has
+    no such frame; UsageError where ``frames`` or ``background`` makes no sense.
+
+    >>> import io
+    >>> picture = next(read_pictures(io.BytesIO(b"P5 2 1 255 \\x00\\xff")))
+    >>> picture.values, picture.white
+    (array([[  0, 255]], dtype=uint8), 255)
+    """
+    if frames not in ("first", "all") and not (isinstance(frames, int) and frames >= 0):
+        raise UsageError(f"frames is first, all, or a frame's number from 0, not {frames!r}")
+    return _read(source, frames, gray.parse_background(background), admit or (lambda header: None))
+
+
+def is_picture(path: str | Path) -> bool:
+    """Return whether a path is a regular file whose first bytes are those of a picture that can be read here.
+
+    Pipes, sockets, devices and folders are never opened. Broken pictures are pictures. A file that may not be read
+    is one where its name says so, for the reason belongs in front of the user.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            return formats.identify(file.read(formats.HEAD), formats.suffix_of(str(path))) is not None
+    except PermissionError:
+        return formats.suffix_of(str(path)) in formats.SUFFIXES
+    except (OSError, ValueError):
+        return False
+
+
+def _read(
+    source: Source, frames: Frames, background: tuple[int, int, int], admit: Callable[[Header], Any]
+) -> Iterator[Picture]:
+    with _opened(source) as opened:
+        admitted = header = opened.header()
+        admit(header)
+        if isinstance(frames, int) and frames >= header.frames:
+            raise InputError(f"has no frame {frames}: it holds {header.frames}, counted from 0")
+        opened.verify()
+        # A GIF's frames are drawn on each other, and the canvas may grow with each.
+        step_by_step = frames == "all" or header.format == "GIF"
+        last = header.frames - 1 if frames == "all" else 0 if frames == "first" else frames
+        for frame in range(last + 1) if step_by_step else (last,):
+            opened.seek(frame)
+            header = opened.header()
+            if (header.width, header.height, header.mode) != (admitted.width, admitted.height, admitted.mode):
+                admit(header)
+                admitted = header
+            if frames in ("all", frame) or frame == last:
+                values, white, notes = opened.decode(background)
+                if frames == "first" and header.frames > 1:
+                    notes += (f"the first of {header.frames} frames; --frames all takes every one",)
+                yield Picture(values, white, frame, header.frames, notes)
+
+
+@dataclass
+class _Opened:
+    """A picture file at one of its frames."""
+
+    image: Any  # Pillow's, of whichever format
+    contents: containers.Contents
+    file: BinaryIO
+    notes: tuple[str, ...] = ()
+
+    def header(self) -> Header:
+        with _reading(self.image.format):
+            width, height = self.image.size
+            if self._orientation() >= 5:
+                width, height = height, width
+            frames = self.contents.frames or getattr(self.image, "n_frames", 1)
+            return Header(width, height, frames, self.image.format, self.image.mode)
+
+    def verify(self) -> None:
+        with _reading(self.image.format):
+            containers.verify(self.image.format, self.file, self.contents)
+
+    def seek(self, frame: int) -> None:
+        with _reading(self.image.format):
+            if frame != self.image.tell():
+                self.image.seek(frame)
+
+    def decode(self, background: tuple[int, int, int]) -> tuple[NDArray[np.generic], float, tuple[str, ...]]:
+        with _reading(self.image.format):
+            image, rawmode, orientation = self.image, _rawmode(self.image), self._orientation()
+            white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+            shared = self._share_memory()
+            image.load()
+            if shared is not None and image.im is shared[0].im and orientation == 1:
+                return shared[1], 255, self.notes
+            values, white, notes = gray.to_gray(
+                image, rawmode=rawmode, white_is_zero=white_is_zero, background=background
+            )
+            if orientation in _TURNS:
+                values = _turn(values, orientation)
+            return values, white, self.notes + notes
+
+    def _orientation(self) -> int:
+        if self.image.format == "TIFF":  # Pillow turns these itself, and says the upright size
+            return 1
+        try:
+            # The base class's: a PNG's own would decode the picture first.
+            value = Image.Image.getexif(self.image).get(_ORIENTATION, 1)
+        except Exception:
+            self.notes = ("its EXIF data cannot be read, nor which way is up",)
+            return 1
+        return value if value in _TURNS else 1
+
+    def _share_memory(self) -> tuple[Image.Image, NDArray[np.uint8]] | None:
+        """Let Pillow decode plain 8-bit gray into an array of ours, which saves a copy of a large picture."""
+        image = self.image
+        if image.mode != "L" or gray.is_transparent(image) or getattr(image, "n_frames", 1) > 1:
+            return None
+        if image.format not in ("PNG", "JPEG", "TIFF", "BMP", "PPM") or image._im is not None:
+            return None
+        values = np.empty(image.size[::-1], np.uint8)
+        canvas = gray.share(values)
+        image.im = canvas.im
+        return canvas, values
+
+
+def _rawmode(image: Any) -> str:
+    """Return how the file stores a pixel, in Pillow's words: ``L;4``, ``RGB;16B``."""
+    args = image.tile and image.tile[0].args or ""
+    if image.format == "PPM" and image.mode == "RGB" and isinstance(args, tuple) and args[-1] > 255:
+        return "RGB;16B"
+    return args if isinstance(args, str) else str(args[0])
+
+
+def _turn(values: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
+    small = values.dtype in (np.uint8, np.uint16)
+    turned = (gray.share(values) if small else Image.fromarray(values)).transpose(_TURNS[orientation])
+    if not small:
+        return np.array(turned)
+    result = np.empty(turned.size[::-1], values.dtype)
+    gray.share(result).paste(turned, (0, 0))
+    return result
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[_Opened]:
+    suffix = formats.suffix_of(os.fspath(source)) if isinstance(source, str | os.PathLike) else ""
+    with ExitStack() as stack:
+        with _reading(""):
+            file = source if not isinstance(source, str | os.PathLike) else stack.enter_context(_open_file(source))
+            file.seek(0)
+            head = file.read(formats.HEAD)
+        if not head:
+            raise InputError("is empty")
+        name = formats.identify(head, suffix)
+        if name is None:
+            foreign = formats.describe_foreign(head)
+            raise InputError(f"{_NOT_READ}: it is a {foreign}" if foreign else f"{_NOT_READ}: of no known format")
+        with _reading(name):
+            contents = containers.walk(name, file)
+            image = _open_image(name, contents.file)
+        stack.callback(image.close)
+        yield _Opened(image, contents, file)
+
+
+def _open_file(path: str | Path) -> BinaryIO:
+    kind = stat.S_IFMT(os.stat(path).st_mode)
+    if kind != stat.S_IFREG:  # opening a pipe would wait for its writer
+        raise InputError(f"is {_KINDS.get(kind, 'a device')}, not a picture file")
+    return open(path, "rb")
+
+
+def _open_image(name: str, file: BinaryIO) -> Any:
+    if name == "TIFF":
+        pillow.silence_libtiff()
+    importlib.import_module(f"PIL.{formats.plugin(name)}")
+    factory, _ = Image.OPEN[name]
+    file.seek(0)
+    # What Image.open does for a file of one format; it keeps the reason of a failure, which Image.open drops.
+    return factory(file, "")
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Turn whatever goes wrong inside into an InputError, and keep Pillow quiet and without a limit of its own."""
+    try:
+        with pillow.at_ease():
+            yield
+    except ConvfilterError:
+        raise
+    except MemoryError:
+        raise InputError("too large: there is not enough memory to decode it") from None
+    except Exception as error:
+        raise InputError(_reason(error, name)) from None
+
+
+def _reason(error: Exception, name: str) -> str:
+    text = escape((str(error).splitlines() or [""])[0]).strip()
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL, errno.EOVERFLOW):
+        return f"cannot be read: {(error.strerror or text).lower()}"
+    if not name:
+        return f"cannot be read: {text}"
+    if isinstance(error, EOFError | struct.error | IndexError) or re.search(r"(?i)truncated|not enough|eof\b", text):
+        return containers.TRUNCATED
+    if re.search(r"(?i)support|unknown pixel mode|unknown data organization", text):
+        return f"a kind of {name} that cannot be read here: {text}"
+    if isinstance(error, OSError | SyntaxError | ValueError) and text:
+        return f"damaged: {_PLAIN_WORDS.get(text, text)}"
+    return f"damaged: its {name} data make no sense"
