@@ -1,0 +1,73 @@
+"""How signed floats become gray: which value is black, which is white, and the pixels in between."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MODES = ("minmax", "clip", "abs", "symmetric")
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A rule for black and white.
+
+    ``minmax``: the channel's least value is black and its greatest white, as matplotlib's gray ``imshow`` shows it.
+    ``clip``: 0 is black and the picture's own white is white; what lies outside saturates.
+    ``abs``: 0 is black and the greatest absolute value white. ``symmetric``: 0 is mid-gray and the greatest absolute
+    value black or white. ``vmin`` and ``vmax``, where given, are black and white for every channel of every picture.
+    """
+
+    mode: str = "minmax"
+    vmin: float | None = None
+    vmax: float | None = None
+
+    @property
+    def needs_range(self) -> bool:
+        """Whether black or white depends on the least and greatest value of a channel."""
+        return self.mode != "clip" and (self.vmin is None or self.vmax is None)
+
+    def limits(self, low: float, high: float, white: float, noise: float = 0.0) -> tuple[float, float, bool]:
+        """Return (black, white, flat) for a channel whose values go from ``low`` to ``high``.
+
+        ``white`` is a white pixel's value, and ``noise`` the difference that rounding alone can make: a channel that
+        varies no more than that is flat, and flat channels are black, so that noise is never blown up to a picture.
+
+        >>> Norm().limits(-2.0, 6.0, 255)
+        (-2.0, 6.0, False)
+        >>> Norm("symmetric").limits(-2.0, 6.0, 255), Norm().limits(5.0, 5.0, 255)
+        ((-6.0, 6.0, False), (5.0, 5.0, True))
+        """
+        flat = high - low <= noise
+        top = max(abs(low), abs(high))
+        black, bright = {
+            "minmax": (low, low if flat else high),
+            "clip": (0.0, float(white)),
+            "abs": (0.0, top),
+            "symmetric": (-top, top) if top > noise else (-1.0, 1.0),
+        }[self.mode]
+        if self.mode == "abs" and top <= noise:
+            black = bright = 0.0
+        return black if self.vmin is None else self.vmin, bright if self.vmax is None else self.vmax, flat
+
+
+def quantise(values: np.ndarray, black: float, white: float, bits: int = 8, *, absolute: bool = False) -> np.ndarray:
+    """Return pixels of 8 or 16 bits: ``black`` gives 0, ``white`` 255 or 65535, and what lies outside saturates.
+
+    ``values`` are float32 of any shape, and are overwritten. Where black is white, all is 0. Halves go to the even
+    pixel, as numpy and torch round.
+
+    >>> quantise(np.array([-1.0, 0.0, 1.0, 9.0], np.float32), -1, 1).tolist()
+    [0, 128, 255, 255]
+    """
+    levels = (1 << bits) - 1
+    pixels = np.zeros(values.shape, np.uint8 if bits == 8 else np.uint16)
+    if black == white:
+        return pixels
+    if absolute:
+        np.abs(values, out=values)
+    values -= np.float32(black)
+    values *= np.float32(levels / (white - black))
+    np.rint(values, out=values)
+    np.clip(values, 0, levels, out=values)
+    np.copyto(pixels, values, casting="unsafe")
+    return pixels
