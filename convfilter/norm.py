@@ -1,8 +1,6 @@
-"""How signed floats become gray: which value is black, which is white, and the pixels in between."""
+"""How signed floats become gray: which value is black and which is white."""
 
 from dataclasses import dataclass
-
-import numpy as np
 
 MODES = ("minmax", "clip", "abs", "symmetric")
 
@@ -48,26 +46,3 @@ class Norm:
         if self.mode == "abs" and top <= noise:
             black = bright = 0.0
         return black if self.vmin is None else self.vmin, bright if self.vmax is None else self.vmax, flat
-
-
-def quantise(values: np.ndarray, black: float, white: float, bits: int = 8, *, absolute: bool = False) -> np.ndarray:
-    """Return pixels of 8 or 16 bits: ``black`` gives 0, ``white`` 255 or 65535, and what lies outside saturates.
-
-    ``values`` are float32 of any shape, and are overwritten. Where black is white, all is 0. Halves go to the even
-    pixel, as numpy and torch round.
-
-    >>> quantise(np.array([-1.0, 0.0, 1.0, 9.0], np.float32), -1, 1).tolist()
-    [0, 128, 255, 255]
-    """
-    levels = (1 << bits) - 1
-    pixels = np.zeros(values.shape, np.uint8 if bits == 8 else np.uint16)
-    if black == white:
-        return pixels
-    if absolute:
-        np.abs(values, out=values)
-    values -= np.float32(black)
-    values *= np.float32(levels / (white - black))
-    np.rint(values, out=values)
-    np.clip(values, 0, levels, out=values)
-    np.copyto(pixels, values, casting="unsafe")
-    return pixels
