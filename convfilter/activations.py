@@ -2,7 +2,7 @@
 
 import math
 
-from convfilter.checks import choice, flag, number, only, whole
+from convfilter.checks import ArgumentError, choice, flag, number, only, plain, whole
 from convfilter.effects import Effect
 
 
@@ -64,7 +64,7 @@ def PReLU(num_parameters=1, init=0.25, device=None, dtype=None) -> Effect:
         out_channels=None if channels == 1 else channels,
         parameters=channels,
         elementwise=True,
-        values=curve.values,
+        interval=curve.interval,
     )
 
 
@@ -83,8 +83,7 @@ def ReLU6(inplace=False) -> Effect:
 def RReLU(lower=1.0 / 8, upper=1.0 / 3, inplace=False) -> Effect:
     """x above 0, a slope times x below: random in training, (lower + upper) / 2 here."""
     low, high = number(lower, "lower"), number(upper, "upper")
-    if low > high:
-        number(low, "upper", above=high)
+    number(high, "upper", least=low)
     flag(inplace, "inplace")
     return _curve(lambda x: x if x > 0 else (low + high) / 2 * x, 0)
 
@@ -99,7 +98,7 @@ def CELU(alpha=1.0, inplace=False) -> Effect:
     """x above 0, alpha * (exp(x / alpha) - 1) below."""
     alpha = number(alpha, "alpha")
     if alpha == 0:
-        number(alpha, "alpha", above=0)
+        raise ArgumentError("alpha", "must not be 0")
     flag(inplace, "inplace")
     return _curve(lambda x: max(x, 0.0) + min(0.0, alpha * math.expm1(min(x / alpha, 700.0))), 0)
 
@@ -136,9 +135,7 @@ def Softplus(beta=1.0, threshold=20.0) -> Effect:
 
 def Softshrink(lambd=0.5) -> Effect:
     """x moved towards 0 by lambd, 0 where it is nearer than that."""
-    lambd = number(lambd, "lambd")
-    if lambd < 0:
-        number(lambd, "lambd", above=0)
+    lambd = number(lambd, "lambd", least=0)
     return _curve(lambda x: x - lambd if x > lambd else min(x + lambd, 0.0))
 
 
@@ -162,22 +159,16 @@ def Threshold(threshold, value, inplace=False) -> Effect:
     limit, other = number(threshold, "threshold"), number(value, "value")
     flag(inplace, "inplace")
 
-    def values(lo, hi, shape):
+    def interval(lo, hi, shape):
         ends = ([other] if lo <= limit else []) + ([max(lo, limit), hi] if hi > limit else [])
         return min(ends), max(ends)
 
-    return Effect(elementwise=True, values=values)
+    return Effect(elementwise=True, interval=interval)
 
 
 def Softmax2d() -> Effect:
     """exp(x) over its sum over all channels, at each pixel."""
-    return Effect(values=lambda lo, hi, shape: (1.0, 1.0) if shape[0] == 1 else (0.0, 1.0))
-
-
-def plain(device, dtype) -> None:
-    """Refuse what chooses a device or a type inside a pipeline: one run has one of each."""
-    only(device, "device", None, "the whole run is on one device, chosen outside of the pipeline")
-    only(dtype, "dtype", None, "everything is float32")
+    return Effect(interval=lambda lo, hi, shape: (1.0, 1.0) if shape[0] == 1 else (0.0, 1.0))
 
 
 def _sigmoid(x: float) -> float:
@@ -187,8 +178,8 @@ def _sigmoid(x: float) -> float:
 def _curve(f, *turns: float) -> Effect:
     """An elementwise layer; between its ``turns`` the curve only rises or only falls."""
 
-    def values(lo, hi, shape):
+    def interval(lo, hi, shape):
         points = [f(x) for x in (lo, hi, *(t for t in turns if lo < t < hi))]
         return min(points), max(points)
 
-    return Effect(elementwise=True, values=values)
+    return Effect(elementwise=True, interval=interval)

@@ -11,6 +11,7 @@ class ArgumentError(ValueError):
         self.argument = argument
 
 
+LARGEST = 3.4e38  # what a 32-bit float holds
 MOST = 1_000_000  # no kernel, stride, padding or channel count is larger: what would be is a slip of the finger
 
 
@@ -21,7 +22,7 @@ def whole(value, name: str, least: int = 1, most: int = MOST) -> int:
         ArgumentError: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ArgumentError(name, f"must be a whole number from {least} to {most:,}, not {show(value)}")
+        raise ArgumentError(name, f"must be a whole number from {least:,} to {most:,}, not {show(value)}")
     return value
 
 
@@ -49,12 +50,22 @@ def sides(value, name: str) -> tuple[int, int, int, int]:
     return (whole(value, name, -MOST),) * 4
 
 
-def number(value, name: str, *, above: float | None = None, finite: bool = True) -> float:
-    """Return ``value`` if it is a number, greater than ``above`` where that is given."""
+def number(
+    value, name: str, *, above: float | None = None, least: float | None = None, most=LARGEST, finite: bool = True
+) -> float:
+    """Return ``value`` if it is a number that a 32-bit float holds, greater than ``above`` or at least ``least``.
+
+    Raises:
+        ArgumentError: it is not.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or (finite and not math.isfinite(value)):
         raise ArgumentError(name, f"must be a number, not {show(value)}")
     if above is not None and not value > above:
         raise ArgumentError(name, f"must be greater than {above:g}, not {show(value)}")
+    if least is not None and not value >= least:
+        raise ArgumentError(name, f"must be at least {least:g}, not {show(value)}")
+    if math.isfinite(value) and abs(value) > most:
+        raise ArgumentError(name, f"must be no larger than {most:g}, and it is {show(value)}")
     return value
 
 
@@ -76,6 +87,12 @@ def only(value, name: str, allowed, why: str) -> None:
     """Refuse every value but ``allowed``, and say why."""
     if value is not allowed and value != allowed:
         raise ArgumentError(name, f"must be {allowed}: {why}")
+
+
+def plain(device, dtype) -> None:
+    """Refuse what chooses a device or a type inside a pipeline: one run has one of each."""
+    only(device, "device", None, "the whole run is on one device, chosen outside of the pipeline")
+    only(dtype, "dtype", None, "everything is float32")
 
 
 def show(value) -> str:

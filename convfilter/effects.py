@@ -1,8 +1,11 @@
 """What a layer does to a shape: which rows and columns one output pixel sees, and what channels come out."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
+
+from convfilter.checks import LARGEST
 
 Shape = tuple[int, int, int]  # (C, H, W)
 
@@ -53,14 +56,14 @@ class Window:
         if self.mode == "divide" and n % self.stride:
             raise ValueError(f"{n} is no multiple of {self.stride}")
         padded = n + self.before + self.after
-        if padded < self.span and not (self.ceil_mode and padded > self.span - self.stride and padded > 0):
-            raise ValueError(f"the window of {self.span} is wider than the {padded} pixels (padding included)")
         rest = padded - self.span
         count = (-(-rest // self.stride) if self.ceil_mode else rest // self.stride) + 1
         if self.ceil_mode and (count - 1) * self.stride >= n + self.before:
             count -= 1
+        if padded < 1:
+            raise ValueError(f"nothing is left after {-self.before - self.after} pixels are cropped")
         if count < 1:
-            raise ValueError(f"no output is left of {n} pixels")
+            raise ValueError(f"the window of {self.span} is wider than the {padded} pixels (padding included)")
         return count
 
     def reach(self, start: int, stop: int, n: int) -> tuple[int, int]:
@@ -131,7 +134,7 @@ class Resize:
 
     @property
     def jump(self) -> Fraction:
-        return 1 / Fraction(self.factor).limit_denominator(1 << 20) if self.factor else Fraction(0)
+        return Fraction(1 / self.factor).limit_denominator(1 << 20) if self.factor else Fraction(0)
 
     def length(self, n: int) -> int:
         count = self.count if self.count is not None else int(float(n) * self.factor)
@@ -148,12 +151,12 @@ class Resize:
 
     def reach(self, start: int, stop: int, n: int) -> tuple[int, int]:
         scale, half = self.scale(n), self.taps // 2
-        if self.taps == 1:
-            shift = 0.5 if self.exact else 0.0
-            return int((start + shift) * scale), min(int((stop - 1 + shift) * scale) + 1, n)
-        shift = 0.0 if self.align else 0.5
-        first, last = (start + shift) * scale - shift, (stop - 1 + shift) * scale - shift
-        return max(0, int(first // 1) - half + 1), min(n, int(last // 1) + half + 1)
+        shift = 0.5 if self.exact or (self.taps > 1 and not self.align) else 0.0
+        back = shift if self.taps > 1 else 0.0
+        first, last = (start + shift) * scale - back, (stop - 1 + shift) * scale - back
+        # PyTorch counts in 32-bit floats: a place next to a whole number may be taken for either side of it.
+        first, last = math.floor(first - 1e-6 * (first + 1)), math.floor(last + 1e-6 * (last + 1))
+        return min(max(0, first - half + (half > 0)), n - 1), min(n, last + half + 1)
 
     def sum(self, n: int) -> str:
         return f"{self.length(n)}" if self.factor is None else f"floor({n} * {self.factor:g}) = {self.length(n)}"
@@ -205,8 +208,7 @@ class Effect:
     ``multiply`` and divided by ``divide``. ``local`` says that an output pixel depends on its window alone, so that a
     picture can be cut into bands. ``elementwise`` says that it depends on its own input pixel alone. ``pixels`` is the
     fewest that a channel must have.
-    ``values(lo, hi, shape)`` is the interval that inputs of shape (C, H, W) within [lo, hi] can give; None where the
-    weights are random.
+    ``interval(lo, hi, shape)`` is what ``values`` asks; None where the weights are random.
 
     >>> Effect(Window(5), Window(5), 1, 2).output((1, 512, 512))
     (2, 508, 508)
@@ -223,7 +225,7 @@ class Effect:
     local: bool = True
     elementwise: bool = False
     pixels: int = 1
-    values: Callable[[float, float, Shape], tuple[float, float] | None] | None = None
+    interval: Callable[[float, float, Shape], tuple[float, float] | None] | None = None
 
     def channels(self, c: int) -> int:
         """Return the number of output channels for ``c`` input channels.
@@ -231,10 +233,11 @@ class Effect:
         Raises:
             ValueError: the layer does not take ``c`` channels.
         """
+        comes = "comes" if c == 1 else "come"
         if self.in_channels is not None and c != self.in_channels:
-            raise ValueError(f"it takes {count(self.in_channels, 'channel')}, and {count(c, 'channel')} come in")
+            raise ValueError(f"it takes {count(self.in_channels, 'channel')}, and {c:,} {comes} in")
         if c * self.multiply % self.divide:
-            raise ValueError(f"it takes a multiple of {self.divide} channels, and {count(c, 'channel')} come in")
+            raise ValueError(f"it takes a multiple of {self.divide} channels, and {c:,} {comes} in")
         return self.out_channels or c * self.multiply // self.divide
 
     def output(self, shape: Shape) -> Shape:
@@ -259,9 +262,29 @@ class Effect:
         """Return how many weights and biases the layer has when ``c`` channels come in."""
         return self.parameters + self.parameters_per_channel * c
 
-    def with_values(self, values) -> "Effect":
-        """Return the same effect with another interval function."""
-        return replace(self, values=values)
+    def values(self, lo: float, hi: float, shape: Shape) -> tuple[float, float] | None:
+        """Return the interval that inputs of shape (C, H, W) within [lo, hi] can give.
+
+        None where it is not known: random weights, roots of negative numbers, more than a 32-bit float holds.
+
+        >>> Effect(interval=lambda lo, hi, shape: (-hi, -lo)).values(0, 255, (1, 8, 8))
+        (-255, 0)
+        """
+        try:
+            ends = self.interval and self.interval(lo, hi, shape)
+        except ArithmeticError:
+            return None
+        return ends if ends and all(abs(end) <= LARGEST for end in ends) else None
+
+
+def unchanged(lo: float, hi: float, shape: Shape) -> tuple[float, float]:
+    """The interval of a layer that gives back values it was given, or a mean of them."""
+    return lo, hi
+
+
+def with_zero(lo: float, hi: float) -> tuple[float, float]:
+    """The interval with zero in it: what comes in where the rim is padded with zeros."""
+    return min(lo, 0.0), max(hi, 0.0)
 
 
 def count(n: int, noun: str) -> str:
