@@ -1,14 +1,14 @@
-"""Walks picture files without decoding them: frames counted, checksums and ends verified."""
+"""Walks PNG, GIF, WebP and ICO files without decoding them: frames counted, checksums and ends verified."""
 
 import bisect
 import io
 import os
 import re
 import struct
-import zlib
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from convfilter.deflate import crc32
 from convfilter.errors import InputError
 
 TRUNCATED = "truncated: the file ends in the middle of the picture data"
@@ -18,11 +18,6 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PICTURE = (b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"IDAT", b"fdAT", b"IEND")
 _PNG_ORIENTATION = re.compile(rb"Raw profile type exif\0|XML:com\.adobe\.xmp\0\0")
 _PNG_METADATA_LIMIT = 1 << 20
-_TIFF_STRIPS = (273, 279, 324, 325)  # strip and tile offsets and byte counts
-_TIFF_NEEDED = (258, 320, 338, 339, *_TIFF_STRIPS)  # and bits, colours, extra samples and sample formats
-_TIFF_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 16: 8}
-_TIFF_STRIP_LIMIT = 1_000_000
-_TIFF_PAGE_LIMIT = 100_000
 _ICO_SIDE_LIMIT = 1024
 
 
@@ -30,6 +25,7 @@ _ICO_SIDE_LIMIT = 1024
 class Contents:
     """What a walk through a file found: the bytes for Pillow to read, and the number of frames where it was counted."""
 
+    source: BinaryIO
     file: BinaryIO
     frames: int | None = None
     chunks: tuple[tuple[int, int], ...] = field(default=(), repr=False)
@@ -43,25 +39,32 @@ def walk(name: str, file: BinaryIO) -> Contents:
     too early, a GIF without its last byte, sizes that lie.
     """
     file.seek(0)
-    steps = {"PNG": _walk_png, "GIF": _walk_gif, "TIFF": _walk_tiff, "WEBP": _walk_webp, "ICO": _walk_ico}
-    return steps[name](file) if name in steps else Contents(file)
+    steps = {"PNG": _walk_png, "GIF": _walk_gif, "WEBP": _walk_webp, "ICO": _walk_ico}
+    return steps[name](file) if name in steps else Contents(file, file)
 
 
-def verify(name: str, file: BinaryIO, contents: Contents) -> None:
-    """Read the whole file once and raise InputError where a checksum is wrong: every chunk of a PNG has one."""
-    if name != "PNG":
-        return
+def verify(contents: Contents) -> None:
+    """Read a whole PNG once and raise InputError where a chunk's checksum is wrong; other formats have none."""
+    file = contents.source
     for start, length in contents.chunks:
         file.seek(start)
         cid = file.read(4)
-        crc, left = zlib.crc32(cid), length
+        crc, left = crc32(cid), length
         while left:
             block = file.read(min(left, _BLOCK))
             if not block:
                 raise InputError(TRUNCATED)
-            crc, left = zlib.crc32(block, crc), left - len(block)
+            crc, left = crc32(block, crc), left - len(block)
         if file.read(4) != crc.to_bytes(4, "big"):
             raise InputError(f"damaged: the checksum of its {cid.decode('ascii')} data is wrong")
+
+
+def read_exactly(file: BinaryIO, count: int) -> bytes:
+    """Return the next ``count`` bytes of the file, or raise InputError where it ends before them."""
+    data = file.read(count)
+    if len(data) < count:
+        raise InputError(TRUNCATED)
+    return data
 
 
 def _size_of(file: BinaryIO) -> int:
@@ -69,13 +72,6 @@ def _size_of(file: BinaryIO) -> int:
     size = file.seek(0, os.SEEK_END)
     file.seek(here)
     return size
-
-
-def _read(file: BinaryIO, count: int) -> bytes:
-    data = file.read(count)
-    if len(data) < count:
-        raise InputError(TRUNCATED)
-    return data
 
 
 def _walk_png(file: BinaryIO) -> Contents:
@@ -88,7 +84,7 @@ def _walk_png(file: BinaryIO) -> Contents:
     announced, controls, default_first, cid = 0, 0, False, b""
     while cid != b"IEND":
         file.seek(place)
-        length, cid = struct.unpack(">I4s", _read(file, 8))
+        length, cid = struct.unpack(">I4s", read_exactly(file, 8))
         if not cid.isalpha():
             raise InputError(f"damaged: what should be a PNG chunk at byte {place} is none")
         if place + 12 + length > size:
@@ -107,7 +103,7 @@ def _walk_png(file: BinaryIO) -> Contents:
         raise InputError(f"damaged: an animation of {announced} frames that holds {controls}")
     frames = announced + default_first if announced else 1
     view = io.BufferedReader(_Spans(file, [(0, 8), *before, *after]), _BLOCK)
-    return Contents(view, frames, tuple(chunks))  # type: ignore[arg-type]
+    return Contents(file, view, frames, tuple(chunks))  # type: ignore[arg-type]
 
 
 def _turns(file: BinaryIO, cid: bytes, length: int) -> bool:
@@ -164,80 +160,47 @@ class _Spans(io.RawIOBase):
 
 
 def _walk_gif(file: BinaryIO) -> Contents:
-    screen = _read(file, 13)
+    screen = read_exactly(file, 13)
     _skip_palette(file, screen[10])
     frames = 0
-    while (block := _read(file, 1)) != b";":
+    while (block := read_exactly(file, 1)) != b";":
         if block == b",":
-            _skip_palette(file, _read(file, 9)[8])
-            _read(file, 1)
+            _skip_palette(file, read_exactly(file, 9)[8])
+            read_exactly(file, 1)
             frames += 1
         elif block == b"!":
-            _read(file, 1)
+            read_exactly(file, 1)
         elif block == b"\0":  # padding that some writers leave between blocks
             continue
         else:
             raise InputError(f"damaged: what should be a GIF block at byte {file.tell() - 1} is none")
-        while count := _read(file, 1)[0]:
-            _read(file, count)
+        while count := read_exactly(file, 1)[0]:
+            read_exactly(file, count)
     if not frames:
         raise InputError("damaged: a GIF without a picture")
-    return Contents(file, frames)
+    return Contents(file, file, frames)
 
 
 def _skip_palette(file: BinaryIO, flags: int) -> None:
     if flags & 0x80:
-        _read(file, 3 << ((flags & 7) + 1))
-
-
-def _walk_tiff(file: BinaryIO) -> Contents:
-    head = _read(file, 8)
-    order = "<" if head[:2] == b"II" else ">"
-    big = struct.unpack(order + "H", head[2:4])[0] == 43
-    count_code, entry_code, next_code = ("Q", "HHQQ", "Q") if big else ("H", "HHII", "I")
-    count_size, entry_size = struct.calcsize(order + count_code), struct.calcsize(order + entry_code)
-    value_size = struct.calcsize(order + next_code)
-    if big:
-        head += _read(file, 8)
-    (place,) = struct.unpack(order + next_code, head[-value_size:])
-    size, seen = _size_of(file), set[int]()
-    while place and place not in seen:
-        seen.add(place)
-        if len(seen) > _TIFF_PAGE_LIMIT:
-            raise InputError(f"damaged: a TIFF of more than {_TIFF_PAGE_LIMIT} pages")
-        if place > size:
-            raise InputError(TRUNCATED)
-        file.seek(place)
-        (entries,) = struct.unpack(order + count_code, _read(file, count_size))
-        if entries > 65535:
-            raise InputError("damaged: its TIFF directory makes no sense")
-        for tag, kind, count, value in struct.iter_unpack(order + entry_code, _read(file, entries * entry_size)):
-            if tag in _TIFF_STRIPS and count > _TIFF_STRIP_LIMIT:
-                raise InputError(f"damaged: a TIFF page of {count} strips")
-            length = count * _TIFF_TYPE_SIZES.get(kind, 0)
-            if tag in _TIFF_NEEDED and length > value_size and value + length > size:
-                raise InputError(TRUNCATED)
-        tail = file.read(value_size)
-        # Some writers leave out the last offset.
-        place = struct.unpack(order + next_code, tail)[0] if len(tail) == value_size else 0
-    return Contents(file, len(seen))
+        read_exactly(file, 3 << ((flags & 7) + 1))
 
 
 def _walk_webp(file: BinaryIO) -> Contents:
-    if int.from_bytes(_read(file, 12)[4:8], "little") + 8 > _size_of(file):
+    if int.from_bytes(read_exactly(file, 12)[4:8], "little") + 8 > _size_of(file):
         raise InputError(TRUNCATED)
-    return Contents(file)
+    return Contents(file, file)
 
 
 def _walk_ico(file: BinaryIO) -> Contents:
     """Refuse an icon that hides a huge picture: Pillow decodes the largest one as soon as it opens the file."""
-    count = int.from_bytes(_read(file, 6)[4:], "little")
-    offsets = [int.from_bytes(_read(file, 16)[12:], "little") for _ in range(count)]
+    count = int.from_bytes(read_exactly(file, 6)[4:], "little")
+    offsets = [int.from_bytes(read_exactly(file, 16)[12:], "little") for _ in range(count)]
     for offset in offsets:
         file.seek(offset)
-        head = _read(file, 24)
+        head = read_exactly(file, 24)
         is_png = head.startswith(_PNG_SIGNATURE)
         width, height = struct.unpack(">II", head[16:]) if is_png else struct.unpack("<iI", head[4:12])
         if width > _ICO_SIDE_LIMIT or (height if is_png else height // 2) > _ICO_SIDE_LIMIT:
-            raise InputError(f"damaged: an icon of {width}x{height} pixels (at most {_ICO_SIDE_LIMIT} a side)")
-    return Contents(file)
+            raise InputError(f"damaged: an icon of more than {_ICO_SIDE_LIMIT} pixels a side")
+    return Contents(file, file)

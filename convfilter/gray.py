@@ -87,6 +87,11 @@ def is_transparent(image: Image.Image) -> bool:
     return image.mode in _ALPHA or "transparency" in image.info
 
 
+def _notes8(rawmode: str) -> tuple[str, ...]:
+    deep = re.fullmatch(r"(?!BGR).*;16[BLN]?", rawmode)  # BGR;16 is 5, 6 and 5 bits
+    return ("16 bits a channel are read as 8, their upper half",) if deep else ()
+
+
 def _gray8(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     if is_transparent(image):
         colour = image.convert("RGBA")
@@ -108,11 +113,6 @@ def _scale_key(image: Image.Image, rawmode: str) -> None:
         image.info["transparency"] = (key & 255) * _KEY_SCALES.get(rawmode, 1)
     elif image.mode == "RGB" and isinstance(key, tuple):
         image.info["transparency"] = tuple(k >> 8 if rawmode == "RGB;16B" else k & 255 for k in key)
-
-
-def _notes8(rawmode: str) -> tuple[str, ...]:
-    deep = re.fullmatch(r"(?!BGR).*;16[BLN]?", rawmode)  # BGR;16 is 5, 6 and 5 bits
-    return ("16 bits a channel are read as 8, their upper half",) if deep else ()
 
 
 def _gray16(

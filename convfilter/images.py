@@ -8,7 +8,7 @@ import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from convfilter import containers, formats, gray, pillow
+from convfilter import containers, formats, gray, pillow, tiff
 from convfilter.errors import ConvfilterError, InputError, UsageError, escape
 
 Source = str | Path | BinaryIO
@@ -33,12 +33,13 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_NOT_READ = "not a picture that can be read"
 _PLAIN_WORDS = {
     "cannot load this image": "it holds no picture data",
     "not identified by this driver": "its header makes no sense",
     "decoder error -2": "its compressed data cannot be decoded",
 }
+_ENDS_EARLY = r"(?i)truncated|not enough|\beof\b|only got|requires a buffer"
+_PYTHON_WORDS = r"invalid literal|out of range|argument|object|NoneType|must be|unpack"
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
@@ -78,7 +79,7 @@ def read_header(source: Source) -> Header:
     Header(width=2, height=1, frames=1, format='PPM', mode='L')
     """
     with _opened(source) as opened:
-        return opened.header()
+        return opened.header
 
 
 def read_pictures(
@@ -93,8 +94,8 @@ def read_pictures(
     ``source`` is a path or a seekable binary file. ``frames`` is ``"first"``, ``"all"`` or one frame's number, counted
     from 0. The frames of an animation are whole canvases, as they are shown. Gray values and what is white are those
     of ``gray.to_gray``; EXIF orientation is applied, transparency laid over ``background`` (a colour's name or code).
-    ``admit`` is called with the header before anything is decoded, and again before a frame of another size or mode;
-    what it raises stops the reading. No other limit on a picture's size is in force, Pillow's own neither.
+    ``admit`` is called with the header before anything is decoded, and again before a frame of another size; what
+    it raises stops the reading. No other limit on a picture's size is in force, Pillow's own neither.
 
     Raises InputError where the file is no picture, damaged (a wrong PNG checksum included), truncated anywhere, or has
     no such frame; UsageError where ``frames`` or ``background`` makes no sense.
@@ -130,95 +131,88 @@ def _read(
     source: Source, frames: Frames, background: tuple[int, int, int], admit: Callable[[Header], Any]
 ) -> Iterator[Picture]:
     with _opened(source) as opened:
-        admitted = header = opened.header()
-        admit(header)
+        header = opened.header
         if isinstance(frames, int) and frames >= header.frames:
             raise InputError(f"has no frame {frames}: it holds {header.frames}, counted from 0")
-        opened.verify()
+        admit(header)
+        with _reading(header.format):
+            containers.verify(opened.contents)
+        last = header.frames - 1 if frames == "all" else 0 if frames == "first" else frames
         # A GIF's frames are drawn on each other, and the canvas may grow with each.
         step_by_step = frames == "all" or header.format == "GIF"
-        last = header.frames - 1 if frames == "all" else 0 if frames == "first" else frames
         for frame in range(last + 1) if step_by_step else (last,):
-            opened.seek(frame)
-            header = opened.header()
-            if (header.width, header.height, header.mode) != (admitted.width, admitted.height, admitted.mode):
+            with _reading(header.format):
+                opened.seek(frame)
+            if replace(opened.header, mode="") != replace(header, mode=""):
+                header = opened.header
                 admit(header)
-                admitted = header
-            if frames in ("all", frame) or frame == last:
-                values, white, notes = opened.decode(background)
+            if frames == "all" or frame == last:
+                with _reading(header.format):
+                    values, white, notes = opened.decode(background)
                 if frames == "first" and header.frames > 1:
                     notes += (f"the first of {header.frames} frames; --frames all takes every one",)
                 yield Picture(values, white, frame, header.frames, notes)
 
 
-@dataclass
 class _Opened:
     """A picture file at one of its frames."""
 
-    image: Any  # Pillow's, of whichever format
-    contents: containers.Contents
-    file: BinaryIO
-    notes: tuple[str, ...] = ()
+    def __init__(self, image: Any, contents: containers.Contents) -> None:
+        self.image = image  # Pillow's, of whichever format
+        self.contents = contents
+        self._look()
 
-    def header(self) -> Header:
-        with _reading(self.image.format):
-            width, height = self.image.size
-            if self._orientation() >= 5:
-                width, height = height, width
-            frames = self.contents.frames or getattr(self.image, "n_frames", 1)
-            return Header(width, height, frames, self.image.format, self.image.mode)
-
-    def verify(self) -> None:
-        with _reading(self.image.format):
-            containers.verify(self.image.format, self.file, self.contents)
+    def _look(self) -> None:
+        image = self.image
+        self.orientation, self.notes = _orientation(image)
+        width, height = image.size[::-1] if self.orientation >= 5 else image.size
+        frames = self.contents.frames or getattr(image, "n_frames", 1)
+        self.header = Header(width, height, frames, image.format, image.mode)
 
     def seek(self, frame: int) -> None:
-        with _reading(self.image.format):
-            if frame != self.image.tell():
-                self.image.seek(frame)
+        if frame != self.image.tell():
+            self.image.seek(frame)
+            self._look()
 
     def decode(self, background: tuple[int, int, int]) -> tuple[NDArray[np.generic], float, tuple[str, ...]]:
-        with _reading(self.image.format):
-            image, rawmode, orientation = self.image, _rawmode(self.image), self._orientation()
-            white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
-            shared = self._share_memory()
-            image.load()
-            if shared is not None and image.im is shared[0].im and orientation == 1:
-                return shared[1], 255, self.notes
-            values, white, notes = gray.to_gray(
-                image, rawmode=rawmode, white_is_zero=white_is_zero, background=background
-            )
-            if orientation in _TURNS:
-                values = _turn(values, orientation)
-            return values, white, self.notes + notes
+        image, rawmode = self.image, _rawmode(self.image)
+        white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+        shared = _share_memory(image) if self.orientation == 1 else None
+        image.load()
+        if shared is not None and image.im is shared[0].im:
+            return shared[1], 255, self.notes
+        values, white, notes = gray.to_gray(image, rawmode=rawmode, white_is_zero=white_is_zero, background=background)
+        if self.orientation > 1:
+            values = _turn(values, self.orientation)
+        return values, white, self.notes + notes
 
-    def _orientation(self) -> int:
-        if self.image.format == "TIFF":  # Pillow turns these itself, and says the upright size
-            return 1
-        try:
-            # The base class's: a PNG's own would decode the picture first.
-            value = Image.Image.getexif(self.image).get(_ORIENTATION, 1)
-        except Exception:
-            self.notes = ("its EXIF data cannot be read, nor which way is up",)
-            return 1
-        return value if value in _TURNS else 1
 
-    def _share_memory(self) -> tuple[Image.Image, NDArray[np.uint8]] | None:
-        """Let Pillow decode plain 8-bit gray into an array of ours, which saves a copy of a large picture."""
-        image = self.image
-        if image.mode != "L" or gray.is_transparent(image) or getattr(image, "n_frames", 1) > 1:
-            return None
-        if image.format not in ("PNG", "JPEG", "TIFF", "BMP", "PPM") or image._im is not None:
-            return None
-        values = np.empty(image.size[::-1], np.uint8)
-        canvas = gray.share(values)
-        image.im = canvas.im
-        return canvas, values
+def _orientation(image: Any) -> tuple[int, tuple[str, ...]]:
+    if image.format == "TIFF":  # Pillow turns these itself, and says the upright size
+        return 1, ()
+    try:
+        # The base class's: a PNG's own would decode the picture first.
+        value = Image.Image.getexif(image).get(_ORIENTATION, 1)
+    except Exception:
+        return 1, ("its EXIF data cannot be read, nor which way is up",)
+    return value if value in _TURNS else 1, ()
+
+
+def _share_memory(image: Any) -> tuple[Image.Image, NDArray[np.uint8]] | None:
+    """Let Pillow decode plain 8-bit gray into an array of ours, which saves a copy of a large picture."""
+    if image.mode != "L" or gray.is_transparent(image) or getattr(image, "n_frames", 1) > 1:
+        return None
+    if image.format not in ("PNG", "JPEG", "TIFF", "BMP", "PPM"):
+        return None
+    values = np.empty(image.size[::-1], np.uint8)
+    canvas = gray.share(values)
+    image.im = canvas.im
+    return canvas, values
 
 
 def _rawmode(image: Any) -> str:
     """Return how the file stores a pixel, in Pillow's words: ``L;4``, ``RGB;16B``."""
-    args = image.tile and image.tile[0].args or ""
+    args = (image.tile and image.tile[0].args) or ""
     if image.format == "PPM" and image.mode == "RGB" and isinstance(args, tuple) and args[-1] > 255:
         return "RGB;16B"
     return args if isinstance(args, str) else str(args[0])
@@ -236,23 +230,34 @@ def _turn(values: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
 
 @contextmanager
 def _opened(source: Source) -> Iterator[_Opened]:
-    suffix = formats.suffix_of(os.fspath(source)) if isinstance(source, str | os.PathLike) else ""
     with ExitStack() as stack:
         with _reading(""):
-            file = source if not isinstance(source, str | os.PathLike) else stack.enter_context(_open_file(source))
+            if isinstance(source, str | os.PathLike):
+                file, suffix = stack.enter_context(_open_file(source)), formats.suffix_of(os.fspath(source))
+            else:
+                file, suffix = source, ""
             file.seek(0)
             head = file.read(formats.HEAD)
-        if not head:
-            raise InputError("is empty")
         name = formats.identify(head, suffix)
         if name is None:
-            foreign = formats.describe_foreign(head)
-            raise InputError(f"{_NOT_READ}: it is a {foreign}" if foreign else f"{_NOT_READ}: of no known format")
+            raise InputError(_refusal(head))
         with _reading(name):
-            contents = containers.walk(name, file)
-            image = _open_image(name, contents.file)
-        stack.callback(image.close)
-        yield _Opened(image, contents, file)
+            contents = _walk(name, file)
+            opened = _Opened(_open_image(name, contents.file), contents)
+        yield opened
+
+
+def _walk(name: str, file: BinaryIO) -> containers.Contents:
+    if name == "TIFF":
+        return containers.Contents(file, file, tiff.count_pages(file))
+    return containers.walk(name, file)
+
+
+def _refusal(head: bytes) -> str:
+    if not head:
+        return "is empty"
+    foreign = formats.describe_foreign(head)
+    return f"not a picture that can be read: it is a {foreign}" if foreign else "not a picture that can be read"
 
 
 def _open_file(path: str | Path) -> BinaryIO:
@@ -292,10 +297,10 @@ def _reason(error: Exception, name: str) -> str:
         return f"cannot be read: {(error.strerror or text).lower()}"
     if not name:
         return f"cannot be read: {text}"
-    if isinstance(error, EOFError | struct.error | IndexError) or re.search(r"(?i)truncated|not enough|eof\b", text):
+    if isinstance(error, EOFError | struct.error | IndexError) or re.search(_ENDS_EARLY, text):
         return containers.TRUNCATED
     if re.search(r"(?i)support|unknown pixel mode|unknown data organization", text):
         return f"a kind of {name} that cannot be read here: {text}"
-    if isinstance(error, OSError | SyntaxError | ValueError) and text:
-        return f"damaged: {_PLAIN_WORDS.get(text, text)}"
-    return f"damaged: its {name} data make no sense"
+    if not isinstance(error, OSError | SyntaxError | ValueError) or " " not in text or re.search(_PYTHON_WORDS, text):
+        return f"damaged: its {name} data make no sense"
+    return f"damaged: {_PLAIN_WORDS.get(text, text)}"
