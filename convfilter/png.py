@@ -13,6 +13,7 @@ import numpy as np
 
 from convfilter.deflate import crc32, join_adler, pack
 from convfilter.errors import InputError
+from convfilter.images import read_pictures
 
 SOFTWARE = "Software"
 PIPELINE = "convfilter:pipeline"
@@ -209,3 +210,31 @@ def _parse_text(kind: bytes, data: bytes, room: int) -> tuple[str, str, int]:
         if not unpack.eof:
             raise InputError(f"its text {key!r} cannot be unpacked: it ends early")
     return key, rest.decode(coding, "replace"), len(rest)
+
+
+def read_floats(source: str | PathLike | BinaryIO) -> tuple[np.ndarray, dict[str, str]]:
+    """Return the floats that a channel's PNG was made of, (H, W) float32, and the file's texts.
+
+    They are within half a level of those that were written, but for what was lost then: values beyond black and
+    white (``--norm clip``), and signs (``--norm abs``). ``source`` is a path or a seekable binary file. InputError
+    where it is no sound PNG, or does not say which values its black and white are.
+
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> write_png(file, [np.array([[0, 255]], np.uint8)], 2, 1, text={BLACK: "-1.5", WHITE: "2.0"})
+    >>> _ = file.seek(0)
+    >>> read_floats(file)[0]
+    array([[-1.5,  2. ]], dtype=float32)
+    """
+    text = read_text(source)
+    try:
+        black, white = float(text[BLACK]), float(text[WHITE])
+    except (KeyError, ValueError):
+        raise InputError("it does not say which values are black and white, as channels written here do") from None
+    if hasattr(source, "seek"):
+        source.seek(0)
+    picture = next(read_pictures(source))
+    values = picture.values.astype(np.float32)
+    values *= (white - black) / picture.white
+    values += black
+    return values, text

@@ -10,7 +10,7 @@ from PIL import Image
 
 from convfilter import deflate
 from convfilter.errors import InputError
-from convfilter.png import BLOCK, SIGNATURE, read_text, write_png
+from convfilter.png import BLACK, BLOCK, SIGNATURE, WHITE, read_floats, read_text, write_png
 
 NOISE = np.random.default_rng(0)
 
@@ -314,6 +314,28 @@ def test_broken_files(data, reason):
 )
 def test_odd_texts_are_read_as_far_as_they_go(parts, texts):
     assert read_text(io.BytesIO(png_of(*parts, (b"IEND", b"")))) == texts
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(("black", "white"), [(-612.5, 2290.25), (0.0, 255.0), (1e-6, 3e-6), (5.0, -5.0), (7.0, 7.0)])
+def test_floats_come_back_within_half_a_level(bits, black, white, tmp_path):
+    values = np.linspace(min(black, white), max(black, white), 35, dtype=np.float32).reshape(5, 7)
+    levels = 2**bits - 1
+    scaled = (values.astype(float) - black) * (levels / (white - black) if white != black else 0)
+    pixels = np.rint(scaled).astype(np.uint8 if bits == 8 else np.uint16)
+    text = {BLACK: repr(black), WHITE: repr(white)}
+    (tmp_path / "a.png").write_bytes(encode(pixels, text=text))
+    floats, texts = read_floats(tmp_path / "a.png")
+    assert texts == text
+    assert (floats.dtype, floats.shape) == (np.float32, (5, 7))
+    half = abs(white - black) / levels / 2
+    assert abs(floats - values).max() <= half * 1.02
+
+
+@pytest.mark.parametrize("text", [{}, {BLACK: "0.0"}, {BLACK: "0.0", WHITE: "bright"}])
+def test_floats_need_both_values(text):
+    with pytest.raises(InputError, match="black and white"):
+        read_floats(io.BytesIO(encode(np.zeros((2, 2), np.uint8), text=text)))
 
 
 def test_missing_file(tmp_path):
