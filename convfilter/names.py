@@ -1,0 +1,267 @@
+"""Names of outputs: a checked template, labels that keep inputs apart, and names short enough for any disk."""
+
+import os
+import re
+import string
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from convfilter.errors import UsageError, did_you_mean, escape, shorten
+
+FIELDS = ("stem", "filter", "channel", "ext", "frame", "step")
+LONGEST = 255  # bytes of one name on nearly every file system
+HASHED = re.compile("~[0-9a-f]{12}$")
+_LOOSE = re.compile(r"(\d+|grid)(_(\d+|grid))*")  # a filter's name that reads like what may follow it
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one output file holds: a frame of several, a step, and one channel of several (or "grid", the sheet).
+
+    ``frames`` is how many frames the picture gives, ``of`` how many channels there are where this one comes from:
+    numbers are padded with zeros to the width of the largest.
+
+    >>> Part(channel=3, of=16)
+    Part(channel=3, of=16, frame=0, frames=1, step='')
+    """
+
+    channel: int | str = 0
+    of: int = 1
+    frame: int = 0
+    frames: int = 1
+    step: str = ""
+
+
+def check_template(
+    template: str, *, several_sources: bool, several_channels: bool, frames: bool = False, steps: bool = False
+) -> None:
+    """Return if the template can give every output its own name; UsageError says what is wrong with it.
+
+    ``frames`` is true where all frames are taken, ``steps`` where the output of every layer is. Fields are {stem},
+    {filter}, {channel}, {ext}, {frame} and {step}; numbers take a width ({channel:03}); "/" makes sub-folders.
+
+    >>> check_template("{stem}_{chanel}", several_sources=True, several_channels=True)
+    Traceback (most recent call last):
+    convfilter.errors.UsageError: --name: there is no field {chanel}; did you mean channel?
+    """
+    tokens = _parse(template)
+    fields = {field for _, field, _ in tokens if field}
+    needed = {"stem": several_sources, "channel": several_channels, "frame": frames, "step": steps}
+    why = {"stem": "inputs", "channel": "channels", "frame": "frames", "step": "layers"}
+    for field, need in needed.items():
+        if need and field not in fields:
+            several = f"there are several {why[field]}, and each would be written over the one before"
+            raise UsageError(f"--name: {shorten(template)!r} needs {{{field}}}: {several}")
+    if "step" in fields and not steps:
+        raise UsageError("--name: {step} has a value only with --steps")
+    _check_path(template, tokens)
+    _check_gaps(tokens)
+
+
+def name_outputs(
+    source,
+    parts: Sequence[Part],
+    *,
+    filter: str,
+    template: str | None = None,
+    suffix: str = ".png",
+    is_input: Callable[[str], bool] = lambda path: False,
+) -> list[str]:
+    """Return the path of each part of one source's output, in the order of the parts.
+
+    ``source`` has a ``folder`` (where its outputs go) and ``labels`` (what may stand for {stem}, the best first, the
+    last one always free). The first label is taken whose paths are no input of this run. Without a template a name is
+    {stem}_{filter}, then _{frame}, _{step} and _{channel} where there are several. UsageError where even
+    the last label would replace an input, or where two parts would share a name.
+
+    >>> from types import SimpleNamespace
+    >>> photo = SimpleNamespace(folder="out", labels=("photo", "photo.png"), identity="photo.png", ext="png")
+    >>> name_outputs(photo, [Part(channel=9, of=12)], filter="compass")
+    ['out/photo_compass_09.png']
+    """
+    for label in source.labels:
+        paths = _fit(source, label, parts, filter, template, suffix)
+        if len(set(map(fold, paths))) < len(paths):
+            raise UsageError(f"--name: {shorten(template or '')!r} gives two outputs of one picture the same name")
+        if not any(map(is_input, paths)):
+            return paths
+    raise UsageError(f"{escape(paths[0])} is an input and would be replaced; choose another --name or folder with -o")
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Return stem and extension of a file name; an extension is short, and letters and digits only.
+
+    >>> split_name("photo.v1.png"), split_name("scan of 3. May"), split_name(".hidden")
+    (('photo.v1', 'png'), ('scan of 3. May', ''), ('.hidden', ''))
+    """
+    stem, dot, ext = name.rpartition(".")
+    if dot and stem.strip(".") and ext.isalnum() and len(ext) <= 12:
+        return stem, ext
+    return name, ""
+
+
+def fold(name: str) -> str:
+    """Return the name as a file system that knows neither case nor ways to write accents would see it."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def hashed(label: str, identity: str) -> str:
+    """Return a label that no other has: with a hash of what the source is."""
+    return f"{label}~{blake2b(os.fsencode(identity), digest_size=6).hexdigest()}"
+
+
+def choose_labels(candidates: Iterable[str], identity: str, is_free: Callable[[str], bool]) -> tuple[str, ...]:
+    """Return those candidates that are free, and last the one that always is."""
+    candidates = list(dict.fromkeys(candidates))
+    free = [c for c in candidates if not HASHED.search(c) and is_free(c)]
+    return (*free, hashed(candidates[-1], identity))
+
+
+def parse_shard(text: str, environ: Mapping[str, str] = os.environ) -> tuple[int, int]:
+    """Return (index, count) of "I/N", or of "auto" from what torchrun or Slurm set; index is from 0 to count-1.
+
+    I counts from 0 or from 1, as you like: N of N is 0 of N. UsageError where the text makes no sense.
+
+    >>> parse_shard("2/4"), parse_shard("4/4"), parse_shard("auto", {"RANK": "1", "WORLD_SIZE": "2"})
+    ((2, 4), (0, 4), (1, 2))
+    """
+    if text.strip() == "auto":
+        return _auto_shard(environ)
+    match = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text, re.ASCII)
+    if not match:
+        raise UsageError(f"--shard: expected I/N, such as 0/4, or auto, not {shorten(text)!r}")
+    index, count = int(match[1]), int(match[2])
+    if count < 1 or index > count:
+        raise UsageError(f"--shard: {text.strip()}: I must be from 0 to N, and N at least 1")
+    return index % count, count
+
+
+def in_shard(relative: str, index: int, count: int) -> bool:
+    """Return whether the source with this relative path belongs to shard ``index`` of ``count``.
+
+    >>> [in_shard("sub/photo.png", i, 3) for i in range(3)].count(True)
+    1
+    """
+    digest = blake2b(os.fsencode(relative), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % count == index
+
+
+def _auto_shard(environ: Mapping[str, str]) -> tuple[int, int]:
+    for rank, size in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
+        if rank in environ and size in environ:
+            return _numbers(environ, rank, size)
+    if "SLURM_ARRAY_TASK_ID" in environ and "SLURM_ARRAY_TASK_COUNT" in environ:
+        first = environ.get("SLURM_ARRAY_TASK_MIN", "0")
+        return _numbers(environ, "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", first)
+    raise UsageError(
+        "--shard auto: found neither RANK and WORLD_SIZE (torchrun), SLURM_PROCID and SLURM_NTASKS (srun), nor "
+        "SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT (sbatch --array) in the environment; say --shard I/N"
+    )
+
+
+def _numbers(environ: Mapping[str, str], rank: str, size: str, first: str = "0") -> tuple[int, int]:
+    try:
+        index, count = int(environ[rank]) - int(first), int(environ[size])
+    except ValueError:
+        index, count = -1, 0
+    if not 0 <= index < count:
+        raise UsageError(f"--shard auto: {rank}={environ[rank]} and {size}={environ[size]} make no share")
+    return index, count
+
+
+def _parse(template: str) -> list[tuple[str, str, int]]:
+    """Return the template as (text before, field or "", width of its number)."""
+    try:
+        pieces = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise UsageError(f"--name: {shorten(template)!r}: {error}; a brace itself is written {{{{ or }}}}") from None
+    tokens = []
+    for text, field, spec, conversion in pieces:
+        if field is None:
+            tokens.append((text, "", 0))
+            continue
+        if field not in FIELDS:
+            known = did_you_mean(field, FIELDS) or "; there are " + ", ".join(f"{{{f}}}" for f in FIELDS)
+            raise UsageError(f"--name: there is no field {{{shorten(field)}}}{known}")
+        if conversion or (spec and not (field in ("channel", "frame") and re.fullmatch(r"0?\d?\d?d?", spec))):
+            raise UsageError(
+                f"--name: {{{field}}} takes no {shorten(spec or conversion)!r}; only a width: {{channel:03}}"
+            )
+        tokens.append((text, field, int(spec.rstrip("d") or 0) if spec else 0))
+    return tokens
+
+
+def _check_path(template: str, tokens: list[tuple[str, str, int]]) -> None:
+    shown = "".join(text + ("x" if field else "") for text, field, _ in tokens)
+    folders = re.split(r"[/\\]" if os.name == "nt" else "/", shown)
+    if not shown or "\0" in shown:
+        raise UsageError("--name: expected a name, such as {stem}_{filter}")
+    if os.path.isabs(shown) or os.path.splitdrive(shown)[0] or shown[0] == "/" or ".." in folders:
+        raise UsageError(f"--name: {shorten(template)!r} leaves the output's folder; say the folder with -o")
+    if folders[-1] in ("", ".") or "" in folders:
+        raise UsageError(f"--name: {shorten(template)!r} has an empty name in it")
+
+
+def _check_gaps(tokens: list[tuple[str, str, int]]) -> None:
+    """Refuse what would let two inputs share a name: a field of any width that runs into its neighbour."""
+    before = ""
+    for text, field, _ in tokens:
+        pair = {before, field}
+        gap = text if before else None
+        if gap is not None and "stem" in pair and "frame" in pair and not re.search(r"\D", gap):
+            raise UsageError("--name: put something between {stem} and {frame}, such as {stem}_{frame}")
+        if gap is not None and "ext" in pair and field and not re.search(r"[\W_]", gap):
+            raise UsageError(f"--name: put something between {{{before}}} and {{{field}}}, such as a dot")
+        before = field or before
+
+
+def _fit(source, label: str, parts: Sequence[Part], filter: str, template: str | None, suffix: str) -> list[str]:
+    """Return the paths with the label cut so far that every name in them fits."""
+    paths = [_render(source, label, part, filter, template, suffix) for part in parts]
+    excess = max((len(os.fsencode(name)) - LONGEST for path in paths for name in path.split("/")), default=0)
+    if excess > 0:
+        room = len(os.fsencode(label)) - excess - 13
+        short = hashed(_cut(HASHED.sub("", label), room), source.identity) if room > 0 else label
+        paths = [_render(source, short, part, filter, template, suffix) for part in parts]
+        paths = ["/".join(_squeeze(name, suffix) for name in path.split("/")) for path in paths]
+    return [os.path.join(source.folder, path) for path in paths]
+
+
+def _render(source, label: str, part: Part, filter: str, template: str | None, suffix: str) -> str:
+    clean = re.sub(r"[/\\\0]", "_", filter)
+    if template is None:
+        clean += "-" if _LOOSE.fullmatch(clean) else ""
+        template = "{stem}_{filter}"
+        template += "_{frame}" if part.frames > 1 else ""
+        template += "_{step}" if part.step else ""
+        template += "_{channel}" if part.of > 1 or part.channel == "grid" else ""
+    values = {"stem": label, "filter": clean, "ext": source.ext, "step": part.step}
+    name = ""
+    for text, field, width in _parse(template.removesuffix(suffix)):
+        name += text
+        if field == "channel" and part.channel == "grid":
+            name += "grid"
+        elif field in ("channel", "frame"):
+            number, of = (part.channel, part.of) if field == "channel" else (part.frame, part.frames)
+            name += str(number).zfill(max(width, len(str(of - 1))))
+        elif field:
+            name += values[field]
+    return "/".join(n if n not in ("", ".", "..") else "_" for n in name.split("/")) + suffix
+
+
+def _squeeze(name: str, suffix: str) -> str:
+    """Return a name that fits, whatever made it long."""
+    if len(os.fsencode(name)) <= LONGEST:
+        return name
+    return hashed(_cut(name, LONGEST - 13 - len(suffix)), name) + suffix
+
+
+def _cut(text: str, size: int) -> str:
+    """Return the start of the text that takes at most ``size`` bytes, cut between characters."""
+    while len(os.fsencode(text)) > size:
+        text = text[: max(0, len(text) - max(1, (len(os.fsencode(text)) - size) // 4))]
+    return text
