@@ -25,7 +25,7 @@ def parse_background(text: str) -> tuple[int, int, int]:
     """
     try:
         colour = ImageColor.getrgb(text)
-    except (ValueError, AttributeError):
+    except (ValueError, TypeError, AttributeError):
         colour = ()
     if len(colour) != 3 and colour[3:] != (255,):
         raise UsageError(f"the background {text!r} is no opaque colour; write a name or a code: white, gray, #336699")
@@ -94,7 +94,7 @@ def _notes8(rawmode: str) -> tuple[str, ...]:
 
 def _gray8(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     if is_transparent(image):
-        colour = image.convert("RGBA")
+        colour = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         alpha = colour.getchannel("A")
         if alpha.getextrema() != (255, 255):
             image = Image.new("RGB", colour.size, background)

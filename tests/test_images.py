@@ -1,0 +1,596 @@
+"""Every kind of picture, made byte by byte or by Pillow, must come out as the gray values that are in it."""
+
+import io
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picture_files import apng, chunk, exif, gif, png, tiff
+from PIL import Image
+
+from convfilter.errors import InputError, UsageError
+from convfilter.images import Header, is_picture, read_header, read_pictures
+
+GRAYS = np.array([[0, 1, 127], [128, 254, 255]], np.uint8)
+COLOURS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[10, 20, 30], [0, 0, 0], [255, 255, 255]]], np.uint8)
+COLOURS_GRAY = [[76, 150, 29], [18, 0, 255]]  # Pillow's convert("L")
+ALPHA = np.array([[0, 128, 255], [255, 0, 64]], np.uint8)
+DEEP = np.array([[0, 1, 256], [4660, 65534, 65535]], np.uint16)
+
+
+def read(data: bytes, **options: object) -> list:
+    return list(read_pictures(io.BytesIO(data), **options))
+
+
+def values(data: bytes, **options: object) -> list:
+    (picture,) = read(data, **options)
+    return picture.values.tolist()
+
+
+def saved(image: Image.Image, name: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, name, **options)
+    return file.getvalue()
+
+
+def over(gray: int, alpha: int, background: int) -> int:
+    return (gray * alpha + background * (255 - alpha) + 127) // 255
+
+
+# --- gray PNG of every depth -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_gray_png_of_fewer_bits_fills_the_whole_range(bits: int) -> None:
+    top = 2**bits - 1
+    samples = [[0, top, top // 2], [1, 0, top]]
+    picture = read(png(samples, 0, bits))[0]
+    assert picture.values.tolist() == [[255 * v // top for v in row] for row in samples]
+    assert (picture.values.dtype, picture.white) == (np.uint8, 255)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_the_transparent_gray_of_a_png_is_matched_at_its_own_depth(bits: int) -> None:
+    top = 2**bits - 1
+    data = png([[0, top]], 0, bits, before=chunk(b"tRNS", struct.pack(">H", top)))
+    assert values(data, background="#404040") == [[0, 64]]
+
+
+def test_a_16_bit_png_keeps_its_precision() -> None:
+    picture = read(png(DEEP, 0, 16))[0]
+    assert picture.values.tolist() == DEEP.tolist()
+    assert (picture.values.dtype, picture.white) == (np.uint16, 65535)
+
+
+def test_the_transparent_gray_of_a_16_bit_png_shows_the_background() -> None:
+    data = png(DEEP, 0, 16, before=chunk(b"tRNS", struct.pack(">H", 4660)))
+    assert values(data, background="#010101") == [[0, 1, 256], [257, 65534, 65535]]
+
+
+# --- colour, palettes, transparency ------------------------------------------------------------------------------------
+
+
+def test_colour_is_pillows_gray_to_the_last_bit() -> None:
+    cube = np.arange(256**3 // 64, dtype=np.uint32) * 61 % 256**3
+    rgb = np.stack([cube >> 16, cube >> 8 & 255, cube & 255], axis=-1).astype(np.uint8).reshape(512, 512, 3)
+    image = Image.fromarray(rgb)
+    assert values(saved(image, "BMP")) == np.asarray(image.convert("L")).tolist()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_colour_png_is_gray_by_its_upper_8_bits(bits: int) -> None:
+    samples = COLOURS.astype(int) * (257 if bits == 16 else 1)
+    picture = read(png(samples, 2, bits))[0]
+    assert picture.values.tolist() == COLOURS_GRAY
+    assert bool(picture.notes) == (bits == 16)
+
+
+def test_the_transparent_colour_of_a_png_shows_the_background() -> None:
+    key = chunk(b"tRNS", struct.pack(">HHH", 0, 255, 0))
+    assert values(png(COLOURS, 2, 8, before=key), background="#646464") == [[76, 100, 29], [18, 0, 255]]
+    key = chunk(b"tRNS", struct.pack(">HHH", 0, 65535, 0))
+    assert values(png(COLOURS.astype(int) * 257, 2, 16, before=key), background="#646464") == [
+        [76, 100, 29],
+        [18, 0, 255],
+    ]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_palette_png_is_gray_by_its_colours(bits: int) -> None:
+    palette = chunk(b"PLTE", bytes([255, 0, 0, 10, 20, 30]))
+    assert values(png([[0, 1, 0]], 3, bits, before=palette)) == [[76, 18, 76]]
+
+
+@pytest.mark.parametrize(
+    ("transparency", "expected"), [(b"\0", [200, 18]), (b"\xff\x80", [76, 109]), (b"\x80\0", [138, 200])]
+)
+def test_a_palette_png_with_transparent_entries_shows_the_background(transparency: bytes, expected: list) -> None:
+    before = chunk(b"PLTE", bytes([255, 0, 0, 10, 20, 30])) + chunk(b"tRNS", transparency)
+    assert values(png([[0, 1]], 3, 8, before=before), background="#c8c8c8") == [expected]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("background", [0, 100, 255])
+def test_gray_with_alpha_lies_over_the_background(bits: int, background: int) -> None:
+    samples = np.stack([GRAYS, ALPHA], axis=-1).astype(int) * (257 if bits == 16 else 1)
+    expected = [[over(int(g), int(a), background) for g, a in zip(*rows)] for rows in zip(GRAYS, ALPHA)]
+    assert values(png(samples, 4, bits), background=f"rgb({background},{background},{background})") == expected
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("background", [(255, 255, 255), (255, 0, 128)])
+def test_colour_with_alpha_lies_over_the_background_channel_by_channel(bits: int, background: tuple) -> None:
+    samples = np.concatenate([COLOURS, ALPHA[..., None]], axis=-1)
+    laid = [[[over(int(c), int(p[3]), b) for c, b in zip(p, background)] for p in row] for row in samples]
+    expected = np.asarray(Image.fromarray(np.array(laid, np.uint8)).convert("L")).tolist()
+    data = png(samples.astype(int) * (257 if bits == 16 else 1), 6, bits)
+    assert values(data, background="#%02x%02x%02x" % background) == expected
+
+
+def test_hidden_colours_of_transparent_pixels_stay_hidden() -> None:
+    hidden = np.zeros((4, 4, 4), np.uint8)
+    hidden[..., 0] = np.arange(16).reshape(4, 4) * 16
+    assert values(png(hidden, 6, 8)) == [[255] * 4] * 4
+
+
+def test_full_alpha_changes_nothing() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+    opaque = np.dstack([rgb, np.full((40, 30), 255, np.uint8)])
+    expected = np.asarray(Image.fromarray(rgb).convert("L")).tolist()
+    assert values(png(opaque, 6, 8)) == values(png(rgb, 2, 8)) == expected
+
+
+@pytest.mark.parametrize("name", ["TIFF", "WEBP", "TGA", "ICO", "JPEG2000", "DDS", "QOI", "BMP"])
+def test_transparency_is_seen_in_every_format_that_has_it(name: str, tmp_path: Path) -> None:
+    image = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (0, 0, 8, 16))
+    path = tmp_path / f"picture.{name.lower()}"
+    options = {"WEBP": {"lossless": True}, "ICO": {"sizes": [(16, 16)]}}.get(name, {})
+    if name == "BMP":  # Pillow writes no alpha there
+        masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+        head = struct.pack("<IiiHHIIiiII", 56, 16, 16, 1, 32, 3, 1024, 0, 0, 0, 0) + masks
+        rows = (bytes([0, 0, 0, 255]) * 8 + bytes(32)) * 16
+        path.write_bytes(b"BM" + struct.pack("<IHHI", 70 + 1024, 0, 0, 70) + head + rows)
+    else:
+        image.save(path, name, **options)
+    (picture,) = read_pictures(path, background="#808080")
+    assert picture.values.tolist() == [[0] * 8 + [128] * 8] * 16
+
+
+@pytest.mark.parametrize("background", ["whit", "", "#12", "rgba(0,0,0,0)", "#ffffff80", None])
+def test_a_background_must_be_an_opaque_colour(background: object) -> None:
+    with pytest.raises(UsageError, match="opaque colour"):
+        read_pictures(io.BytesIO(png(GRAYS, 0, 8)), background=background)  # type: ignore[arg-type]
+
+
+# --- TIFF --------------------------------------------------------------------------------------------------------------
+
+TIFFS: dict[str, tuple[bytes, list, float]] = {
+    "8 bits": (tiff([GRAYS]), GRAYS.tolist(), 255),
+    "8 bits, white is 0": (tiff([GRAYS], 0), (255 - GRAYS).tolist(), 255),
+    "8 bits, a strip a row": (tiff([GRAYS], rows_per_strip=1), GRAYS.tolist(), 255),
+    "8 bits, deflated": (tiff([GRAYS], deflate=True), GRAYS.tolist(), 255),
+    "8 bits, BigTIFF": (tiff([GRAYS], big=True), GRAYS.tolist(), 255),
+    "1 bit": (tiff([GRAYS], bits=(1,), packed=b"\x40\xa0"), [[0, 255, 0], [255, 0, 255]], 255),
+    "1 bit, white is 0": (tiff([GRAYS], 0, bits=(1,), packed=b"\x40\xa0"), [[255, 0, 255], [0, 255, 0]], 255),
+    "4 bits": (tiff([GRAYS], bits=(4,), packed=b"\x01\x70\x8e\xf0"), [[0, 17, 119], [136, 238, 255]], 255),
+    "12 bits": (tiff([GRAYS], bits=(12,), packed=b"\0\0\1\x7f\xf0\x80\x0f\xfe\xff\xf0"), [[0, 1, 2047], [2048, 4094, 4095]], 4095),
+    "16 bits": (tiff([DEEP]), DEEP.tolist(), 65535),
+    "16 bits, big-endian": (tiff([DEEP], order=">"), DEEP.tolist(), 65535),
+    "16 bits, deflated": (tiff([DEEP], deflate=True), DEEP.tolist(), 65535),
+    "16 bits, deflated, big-endian": (tiff([DEEP], deflate=True, order=">"), DEEP.tolist(), 65535),
+    "16 bits, white is 0": (tiff([DEEP], 0), (65535 - DEEP).tolist(), 65535),
+    "16 bits, signed": (tiff([DEEP.astype(np.int16)]), DEEP.astype(np.int16).tolist(), 32767),
+    "32 bits, small": (tiff([DEEP.astype(np.int32)]), DEEP.tolist(), 65535),
+    "32 bits, signed": (tiff([np.array([[-5, 2**31 - 1]], np.int32)]), [[-5, 2**31 - 1]], 2**31 - 1),
+    "32 bits, signed, big-endian": (tiff([np.array([[-5, 70000]], np.int32)], order=">"), [[-5, 70000]], 2**31 - 1),
+    "32 bits, unsigned": (tiff([np.array([[7, 70000]], np.uint32)]), [[7, 70000]], 2**32 - 1),
+    "32 bits, unsigned, high": (tiff([np.array([[0, 2**32 - 1]], np.uint32)]), [[0.0, 2.0**32]], 2**32 - 1),
+    "float": (tiff([np.array([[0, 0.25, 1]], np.float32)]), [[0, 0.25, 1]], 1),
+    "float, big-endian": (tiff([np.array([[0, 0.25, 1]], np.float32)], order=">"), [[0, 0.25, 1]], 1),
+    "float, white is 0": (tiff([np.array([[0, 0.25, 1]], np.float32)], 0), [[1, 0.75, 0]], 1),
+    "float past 1": (tiff([np.array([[-2, 0.25, 300]], np.float32)]), [[-2, 0.25, 300]], 1),
+    "RGB": (tiff([COLOURS], 2), COLOURS_GRAY, 255),
+    "RGB of 16 bits": (tiff([COLOURS.astype(np.uint16) * 257], 2), COLOURS_GRAY, 255),
+    "RGB of 16 bits, big-endian": (tiff([COLOURS.astype(np.uint16) * 257], 2, order=">"), COLOURS_GRAY, 255),
+    "RGB, deflated": (tiff([COLOURS], 2, deflate=True), COLOURS_GRAY, 255),
+    "palette": (
+        tiff([GRAYS // 200], 3, tags={320: tuple([65535, 2570] + [0] * 254 + [0, 5140] + [0] * 254 + [0, 7710] + [0] * 254)}),
+        [[76, 76, 76], [76, 18, 18]],
+        255,
+    ),
+    "CMYK": (tiff([np.array([[[0, 0, 0, 0], [0, 0, 0, 255], [255, 255, 0, 0]]], np.uint8)], 5), [[255, 0, 29]], 255),
+    "YCbCr": (tiff([np.array([[[0, 128, 128], [77, 200, 30], [255, 128, 128]]], np.uint8)], 6), [[0, 77, 255]], 255),
+    "LAB": (tiff([np.array([[[0, 0, 0], [137, 0, 0], [255, 0, 0]]], np.uint8)], 8), [[0, 128, 255]], 255),
+    "gray with alpha": (tiff([np.array([[[0, 128], [90, 255]]], np.uint8)], tags={338: (2,)}), [[127, 90]], 255),
+    "gray times alpha": (tiff([np.array([[[0, 128], [64, 128]]], np.uint8)], tags={338: (1,)}), [[127, 191]], 255),
+    "RGBA": (tiff([np.dstack([COLOURS, GRAYS * 0 + 255])], 2, tags={338: (2,)}), COLOURS_GRAY, 255),
+    "RGB times alpha": (tiff([np.array([[[0, 0, 0, 0], [64, 64, 64, 128]]], np.uint8)], 2, tags={338: (1,)}), [[255, 191]], 255),
+    "RGB and a spare": (tiff([np.dstack([COLOURS, GRAYS])], 2, tags={338: (0,)}), COLOURS_GRAY, 255),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TIFFS)
+def test_every_kind_of_tiff_keeps_its_values(kind: str) -> None:
+    data, expected, white = TIFFS[kind]
+    picture = read(data)[0]
+    assert picture.values.tolist() == pytest.approx(np.array(expected), abs=1 if kind == "LAB" else 0)
+    assert picture.white == white
+    assert picture.values.dtype in (np.uint8, np.uint16, np.int32, np.float32)
+    assert picture.values.flags.writeable
+    assert picture.values.dtype.isnative
+    said = any(word in kind for word in ("12 bits", "signed", "32 bits", "past 1", "RGB of 16"))
+    assert bool(picture.notes) == said, picture.notes
+
+
+@pytest.mark.parametrize(
+    ("page", "note"),
+    [
+        (np.array([[-5, 70000]], np.int32), "32-bit numbers up to 70000: white is 2147483647"),
+        (np.array([[5, 700]], np.int32), "32-bit numbers up to 700: white is 65535"),
+        (np.array([[-0.5, 3]], np.float32), "its numbers go from -0.5 to 3; white is 1"),
+    ],
+)
+def test_a_picture_says_what_was_taken_for_white(page: np.ndarray, note: str) -> None:
+    assert read(tiff([page]))[0].notes == (note,)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_none_is_an_error_with_its_place(wrong: float) -> None:
+    with pytest.raises(InputError, match="1 of its numbers are NaN or infinite, the first at column 2, row 1"):
+        read(tiff([np.array([[0, 0, 0], [0, 0, wrong]], np.float32)]))
+
+
+# --- JPEG, PNM and what else Pillow writes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_is_pillows_gray_of_its_colours(mode: str, progressive: bool) -> None:
+    rng = np.random.default_rng(1)
+    shape = (37, 51, {"L": 1, "RGB": 3, "CMYK": 4}[mode])
+    image = Image.fromarray(rng.integers(0, 256, shape, np.uint8).squeeze(), mode)
+    data = saved(image, "JPEG", progressive=progressive)
+    assert values(data) == np.asarray(Image.open(io.BytesIO(data)).convert("L")).tolist()
+
+
+def test_an_adobe_cmyk_jpeg_is_not_inverted() -> None:
+    white = saved(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "JPEG", quality=100)
+    assert b"Adobe" in white
+    assert values(white) == [[255] * 8] * 8
+
+
+@pytest.mark.parametrize(
+    ("data", "expected", "white"),
+    [
+        (b"P1\n# a comment\n3 2\n0 1 0\n1 1 0\n", [[255, 0, 255], [0, 0, 255]], 255),
+        (b"P4 3 2\n\x40\xc0", [[255, 0, 255], [0, 0, 255]], 255),
+        (b"P2 3 1 255 0 9 255\n", [[0, 9, 255]], 255),
+        (b"P5 3 1 255\n\0\x09\xff", [[0, 9, 255]], 255),
+        (b"P5 3 1 15\n\0\x09\x0f", [[0, 153, 255]], 255),
+        (b"P5 3 1 65535\n\0\1\x12\x34\xff\xff", [[1, 4660, 65535]], 65535),
+        (b"P5 3 1 1023\n\0\0\1\xff\3\xff", [[0, 32735, 65535]], 65535),
+        (b"P2 3 1 1023 0 511 1023\n", [[0, 32735, 65535]], 65535),
+        (b"P3 2 1 255 255 0 0 0 0 255\n", [[76, 29]], 255),
+        (b"P6 2 1 255\n\xff\0\0\0\0\xff", [[76, 29]], 255),
+        (b"P6 2 1 1023\n\3\xff\0\0\0\0\0\0\0\0\3\xff", [[76, 29]], 255),
+        (b"Pf 2 2 -1.0\n" + struct.pack("<4f", 0, 0.25, 0.5, 1), [[0.5, 1], [0, 0.25]], 1),
+    ],
+)
+def test_every_kind_of_pnm_keeps_its_values(data: bytes, expected: list, white: float) -> None:
+    picture = read(data)[0]
+    assert picture.values.tolist() == expected
+    assert picture.white == white
+
+
+WRITTEN = {
+    **dict.fromkeys(["PNG", "TIFF", "BMP", "GIF"], ["1", "L", "P", "RGB"]),
+    **dict.fromkeys(["WEBP", "PPM", "AVIF"], ["L", "RGB"]),
+    **dict.fromkeys(["TGA", "PCX"], ["1", "L", "P", "RGB"]),
+    **dict.fromkeys(["SGI", "JPEG2000", "DDS"], ["L", "RGB"]),
+    "QOI": ["RGB"],
+}
+
+
+@pytest.mark.parametrize(("name", "mode"), [(name, mode) for name, modes in WRITTEN.items() for mode in modes])
+def test_what_pillow_writes_comes_back_as_pillows_gray(name: str, mode: str, tmp_path: Path) -> None:
+    rgb = Image.fromarray(np.random.default_rng(2).integers(0, 256, (21, 34, 3), np.uint8))
+    path = tmp_path / f"a.{name.lower()}"
+    rgb.convert(mode).save(path, name, **({"lossless": True} if name == "WEBP" else {}))
+    with Image.open(path) as image:
+        expected = np.asarray(image.convert("L")).tolist()
+    (picture,) = read_pictures(path)
+    assert picture.values.tolist() == expected
+    header = read_header(path)
+    assert (header.width, header.height, header.frames, header.format) == (34, 21, 1, name)
+
+
+# --- which way is up ---------------------------------------------------------------------------------------------------
+
+UPRIGHT = np.array([[0, 50, 100], [150, 200, 250]], np.uint8)
+STORED = {  # what a file of that orientation holds, after the EXIF standard's words for row 0 and column 0
+    1: UPRIGHT,  # top, left
+    2: UPRIGHT[:, ::-1],  # top, right
+    3: UPRIGHT[::-1, ::-1],  # bottom, right
+    4: UPRIGHT[::-1],  # bottom, left
+    5: UPRIGHT.T,  # left, top
+    6: UPRIGHT.T[::-1],  # right, top
+    7: UPRIGHT.T[::-1, ::-1],  # right, bottom
+    8: UPRIGHT.T[:, ::-1],  # left, bottom
+}
+
+
+def turned(kind: str, orientation: int) -> bytes:
+    stored = STORED[orientation]
+    image = Image.fromarray(np.ascontiguousarray(stored))
+    if kind.startswith("PNG"):
+        mark = chunk(b"eXIf", exif(orientation))
+        place = {"before": mark} if kind == "PNG" else {"after": mark}
+        return png(stored.astype(int) * 257, 0, 16, **place) if "16" in kind else png(stored, 0, 8, **place)
+    if kind.startswith("TIFF"):
+        page = stored.astype(np.float32) if "float" in kind else stored
+        return tiff(
+            [page, page],
+            deflate="deflated" in kind,
+            tags={274: (orientation,)},
+            rows_per_strip=1 if "strips" in kind else None,
+        )
+    large = image.resize((stored.shape[1] * 16, stored.shape[0] * 16), Image.Resampling.NEAREST)
+    options = {"WEBP": {"lossless": True}, "MPO": {"save_all": True, "append_images": [large]}}.get(kind, {})
+    if kind in ("JPEG", "MPO"):
+        options["quality"] = 100
+    return saved(large, kind, exif=b"Exif\0\0" + exif(orientation), **options)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "PNG",
+        "PNG, after the data",
+        "PNG, 16 bits",
+        "TIFF",
+        "TIFF, deflated",
+        "TIFF, strips",
+        "TIFF, float",
+        "JPEG",
+        "MPO",
+        "WEBP",
+        "AVIF",
+    ],
+)
+def test_all_eight_orientations_come_out_upright(kind: str, orientation: int, tmp_path: Path) -> None:
+    data = turned(kind, orientation)
+    path = tmp_path / "picture"
+    path.write_bytes(data)
+    for source in (path, str(path), io.BytesIO(data)):
+        header = read_header(source)
+        picture = next(read_pictures(source))
+        gray = picture.values // 257 if picture.white == 65535 else picture.values
+        scale = header.width // 3
+        assert (header.width, header.height) == (3 * scale, 2 * scale)
+        assert gray[scale // 2 :: scale, scale // 2 :: scale].tolist() == pytest.approx(UPRIGHT.astype(float), abs=3)
+        assert gray.shape == (2 * scale, 3 * scale)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_does_not_exist_is_none(orientation: int) -> None:
+    assert values(png(GRAYS, 0, 8, before=chunk(b"eXIf", exif(orientation)))) == GRAYS.tolist()
+
+
+def test_broken_exif_data_do_not_cost_the_picture() -> None:
+    picture = read(png(GRAYS, 0, 8, before=chunk(b"eXIf", b"rubbish")))[0]
+    assert picture.values.tolist() == GRAYS.tolist()
+    assert picture.notes == ("its EXIF data cannot be read, nor which way is up",)
+
+
+# --- frames ------------------------------------------------------------------------------------------------------------
+
+PALETTE = [(0, 0, 0), (85, 85, 85), (170, 170, 170), (255, 255, 255)]
+
+
+def rgba(*rows: list) -> np.ndarray:
+    """Return rows of gray values as opaque RGBA; None is transparent."""
+    return np.array([[[0, 0, 0, 0] if v is None else [v, v, v, 255] for v in row] for row in rows], np.uint8)
+
+
+MOVING_GIF = gif(
+    (3, 1),
+    PALETTE,
+    [
+        ([[1, 1, 1]], (0, 0), 1, 0),  # stays
+        ([[3]], (0, 0), 2, 0),  # is cleared afterwards
+        ([[3]], (1, 0), 3, 0),  # gives back what was below
+        ([[0, 2]], (1, 0), 1, 0),  # its first pixel is transparent
+    ],
+)
+MOVING_APNG = [
+    (rgba([85, 85, 85]), (0, 0), 0, 0),
+    (rgba([255]), (0, 0), 1, 0),
+    (rgba([255]), (1, 0), 2, 0),
+    (rgba([None, 170]), (1, 0), 0, 1),
+]
+STACK = [np.full((2, 3), 10, np.uint8), np.full((4, 5), 20, np.uint8), np.full((1, 1), 30, np.uint8)]
+FRAMES: dict[str, tuple[bytes, list]] = {
+    "GIF": (MOVING_GIF, [[[85, 85, 85]], [[255, 85, 85]], [[200, 255, 85]], [[200, 85, 170]]]),
+    "APNG": (apng((3, 1), MOVING_APNG), [[[85, 85, 85]], [[255, 85, 85]], [[200, 255, 85]], [[200, 85, 170]]]),
+    "APNG with another default picture": (
+        apng((3, 1), MOVING_APNG[:2], default=rgba([0, 0, 9])),
+        [[[0, 0, 9]], [[85, 85, 85]], [[255, 85, 85]]],
+    ),
+    "TIFF": (tiff(STACK), [page.tolist() for page in STACK]),
+    "TIFF, deflated": (tiff(STACK, deflate=True), [page.tolist() for page in STACK]),
+    "WEBP": (
+        saved(Image.new("RGB", (2, 1), (9, 9, 9)), "WEBP", lossless=True, save_all=True, append_images=[Image.new("RGB", (2, 1), (200, 200, 200))]),
+        [[[9, 9]], [[200, 200]]],
+    ),
+    "MPO": (
+        saved(Image.new("L", (8, 8), 40), "MPO", save_all=True, append_images=[Image.new("L", (16, 8), 90)]),
+        [[[40] * 8] * 8, [[90] * 16] * 8],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_every_frame_is_the_whole_canvas_as_it_is_shown(kind: str) -> None:
+    data, expected = FRAMES[kind]
+    pictures = read(data, frames="all", background="#c8c8c8")
+    assert [picture.values.tolist() for picture in pictures] == expected
+    assert [(picture.frame, picture.frames) for picture in pictures] == [
+        (i, len(expected)) for i in range(len(expected))
+    ]
+    assert all(not picture.notes for picture in pictures)
+    assert read_header(io.BytesIO(data)).frames == len(expected)
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_one_frame_is_the_same_as_in_the_whole_run(kind: str) -> None:
+    data, expected = FRAMES[kind]
+    for number in reversed(range(len(expected))):
+        (picture,) = read(data, frames=number, background="#c8c8c8")
+        assert (picture.values.tolist(), picture.frame) == (expected[number], number)
+        assert not picture.notes
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_the_first_of_many_says_so(kind: str) -> None:
+    data, expected = FRAMES[kind]
+    (picture,) = read(data, background="#c8c8c8")
+    assert (picture.values.tolist(), picture.frame) == (expected[0], 0)
+    assert picture.notes == (f"the first of {len(expected)} frames; --frames all takes every one",)
+
+
+@pytest.mark.parametrize("kind", [*FRAMES, "a single one"])
+def test_a_frame_that_is_not_there_is_an_error_that_counts_them(kind: str) -> None:
+    data, expected = FRAMES.get(kind, (png(GRAYS, 0, 8), [0]))
+    with pytest.raises(InputError, match=f"has no frame {len(expected)}: it holds {len(expected)}, counted from 0"):
+        read(data, frames=len(expected))
+
+
+@pytest.mark.parametrize("frames", ["last", "", "1", -1, 1.0, None])
+def test_frames_must_make_sense(frames: object) -> None:
+    with pytest.raises(UsageError, match="first, all, or a frame's number from 0"):
+        read_pictures(io.BytesIO(b""), frames=frames)  # type: ignore[arg-type]
+
+
+def test_frames_come_one_at_a_time() -> None:
+    pictures = read_pictures(io.BytesIO(tiff(STACK)[:-1]), frames="all")
+    with pytest.raises(InputError):
+        list(pictures)
+    whole = read_pictures(io.BytesIO(tiff(STACK)), frames="all")
+    assert next(whole).frame == 0
+    whole.close()
+
+
+# --- what is admitted --------------------------------------------------------------------------------------------------
+
+
+def test_admit_sees_the_header_before_a_pixel_is_decoded() -> None:
+    broken = png(GRAYS, 0, 8).replace(b"IDAT", b"JDAT")
+    seen = []
+    with pytest.raises(InputError):
+        read(broken, admit=seen.append)
+    assert seen == [Header(3, 2, 1, "PNG", "L")]
+
+
+def test_admit_sees_every_new_size() -> None:
+    seen: list[Header] = []
+    read(tiff([*STACK, STACK[2]]), frames="all", admit=seen.append)
+    assert [(header.width, header.height) for header in seen] == [(3, 2), (5, 4), (1, 1)]
+
+
+def test_admit_may_refuse() -> None:
+    def refuse(header: Header) -> None:
+        raise InputError(f"too large: {header.width}x{header.height}")
+
+    for frames in ("first", "all", 2):
+        with pytest.raises(InputError, match="too large: "):
+            read(tiff(STACK), frames=frames, admit=refuse)
+
+
+def test_a_gif_that_outgrows_its_canvas_is_admitted_again() -> None:
+    growing = gif((1, 1), PALETTE, [([[1]], (0, 0), 1, -1), ([[2, 3]], (1, 1), 1, -1)])
+    seen: list[Header] = []
+    pictures = read(growing, frames="all", admit=seen.append)
+    assert [(header.width, header.height) for header in seen] == [(1, 1), (3, 2)]
+    assert pictures[1].values.shape == (2, 3)
+
+
+BOMB = 50_000
+
+
+def _bombs() -> dict[str, bytes]:
+    thin = zlib.compress(bytes(100_000))
+    deep = struct.pack(">IIBBBBB", BOMB, BOMB, 16, 6, 0, 0, 0)
+    page = tiff([np.zeros((1, 1), np.uint8)], deflate=True, tags={256: (BOMB,), 257: (BOMB,), 278: (BOMB,)})
+    return {
+        "PNG": b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", deep) + chunk(b"IDAT", thin) + chunk(b"IEND", b""),
+        "GIF": gif((BOMB, BOMB), PALETTE, [([[0]], (0, 0), 0, -1)]),
+        "GIF that grows": gif((1, 1), PALETTE, [([[0]], (65534, 65534), 0, -1)]),
+        "TIFF": page,
+        "BMP": b"BM" + struct.pack("<IHHI", 0, 0, 0, 54) + struct.pack("<IiiHHIIiiII", 40, BOMB, BOMB, 1, 24, *[0] * 6),
+        "PPM": b"P6 50000 50000 255\n",
+        "QOI": b"qoif" + struct.pack(">IIBB", BOMB, BOMB, 4, 0),
+    }
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory from /proc")
+def test_a_bomb_is_refused_in_little_memory_and_time(tmp_path: Path) -> None:
+    text = png(
+        GRAYS,
+        0,
+        8,
+        before=chunk(b"tEXt", b"Comment\0" + bytes(60 << 20))
+        + chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(60 << 20))),
+    )
+    for name, data in {**_bombs(), "text": text}.items():
+        (tmp_path / name).write_bytes(data)
+    script = """if True:
+        import io, re, sys, time
+        from convfilter.errors import InputError
+        from convfilter.images import read_pictures
+
+        def peak():
+            return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+
+        def refuse(header):
+            if header.width > 3:
+                raise InputError(f"{header.width}x{header.height}")
+
+        list(read_pictures(io.BytesIO(b"P5 1 1 255\\n0")))
+        before, start = peak(), time.monotonic()
+        for name in sys.argv[1:]:
+            try:
+                print([p.values.shape for p in read_pictures(name, admit=refuse)])
+            except InputError as error:
+                print(error)
+        print((peak() - before) // 1024 < 50, time.monotonic() - start < 2)
+        """
+    names = [*map(str, sorted(tmp_path.iterdir()))]
+    run = subprocess.run([sys.executable, "-c", script, *names], capture_output=True, text=True, check=True)
+    expected = ["50000x50000"] * 2 + ["65535x65535"] + ["50000x50000"] * 4 + ["[(2, 3)]", "True True"]
+    assert run.stdout.splitlines() == expected
+    assert run.stderr == ""
+
+
+def test_a_large_colour_profile_costs_nothing() -> None:
+    profile = chunk(b"iCCP", b"large\0\0" + zlib.compress(os.urandom(2 << 20)))
+    assert values(png(GRAYS, 0, 8, before=profile)) == GRAYS.tolist()
+
+
+def test_pillows_own_limit_is_lifted_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2)
+    assert values(png(GRAYS, 0, 8)) == GRAYS.tolist()
+    assert values(tiff([GRAYS], deflate=True)) == GRAYS.tolist()
+    assert Image.MAX_IMAGE_PIXELS == 2
+    pictures = read_pictures(io.BytesIO(tiff(STACK)), frames="all")
+    next(pictures)
+    assert Image.MAX_IMAGE_PIXELS == 2, "lifted only while a frame is being read"
