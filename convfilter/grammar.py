@@ -1,29 +1,33 @@
 """Turn a pipeline's text into calls that remember their columns; no layer is known here."""
 
+import math
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from convfilter.errors import PipelineError, shorten
 
 LONGEST = 999_999  # characters of one text; 10,000 printed layers take a third of it
 DEEPEST = 40  # brackets in brackets
 
+_NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _TOKEN = re.compile(
-    r"""(?:\s|\#[^\n]*)*+
-      (?:(?P<number>[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf\b)(?:/(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)?)
+    rf"""(?: (?:\A|\n)[ \t]*(?:>>>|\.\.\.)(?=\s)  # the prompts of Python's documentation
+      | \s | \#[^\n]* )*+
+      (?: (?P<mark>[()\[\],=|:])
+      | (?P<number>[+-]?(?:{_NUMBER}|inf\b)(?:\s*/\s*{_NUMBER})?)
       | (?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)
       | (?P<string>'[^'\n]*'|"[^"\n]*")
       | (?P<file>@(?:"[^"\n]*"|'[^'\n]*'|[^\s|,()\[\]]*))
-      | (?P<mark>>>>|\.\.\.|[()\[\],=|:])
       | (?P<end>\Z)
-      | (?P<wrong>.))""",
+      | (?P<wrong>.) )""",
     re.VERBOSE | re.DOTALL,
 )
+_LABEL = re.compile(r"\(\s*[\w.-]+\s*\)\s*:")
 _CONSTANTS = {"True": True, "False": False, "None": None}
+_CLOSING = {"(": ")", "[": "]"}
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(NamedTuple):
     """A number, string, ``True``, ``False`` or ``None``."""
 
     value: object
@@ -31,8 +35,7 @@ class Constant:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(NamedTuple):
     """A tuple or a list of values."""
 
     items: tuple
@@ -40,8 +43,7 @@ class Items:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """``@path``: the text stands in a file."""
 
     path: str
@@ -49,8 +51,7 @@ class File:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """One argument of a call; ``name`` is None for a positional one."""
 
     name: str | None
@@ -59,8 +60,7 @@ class Argument:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A name, with its arguments where ``called`` says there were parentheses."""
 
     name: str
@@ -93,21 +93,24 @@ def read_value(text: str) -> Constant | Items | Call | File:
     0.25
     """
     reader = _Reader(text, None)
-    value = reader.value()
+    value = reader.value("a value")
     if reader.kind != "end":
         raise reader.error(f"expected nothing more after the value, not {reader.shown()}")
     return value
 
 
 class _Reader:
-    """A recursive descent over the tokens; ``kind``, ``word``, ``start`` and ``end`` are the token it stands at."""
+    """A recursive descent over the tokens.
+
+    ``word``, ``start`` and ``end`` are the token it stands at, and ``kind`` is a mark such as ``(`` itself, else
+    number, name, string, file or end. ``after`` is where the token before ended: how far a call's text reaches.
+    """
 
     def __init__(self, text: str, file: str | None) -> None:
-        self.text, self.file, self.depth, self.after = text, file, 0, 0
+        self.text, self.file, self.depth, self.end = text, file, 0, 0
         if len(text) > LONGEST:
             raise self.error(f"the pipeline is longer than {LONGEST:,} characters; split it", 0, 1)
         self.tokens = _TOKEN.finditer(text)
-        self.start = self.end = 0
         self.advance()
 
     def error(self, reason: str, start: int | None = None, end: int | None = None) -> PipelineError:
@@ -115,11 +118,12 @@ class _Reader:
         return PipelineError(reason, self.text, start, self.end if end is None else end, file=self.file)
 
     def advance(self) -> None:
-        self.after = self.end  # where the last token ended: what a call's text reaches to
+        self.after = self.end
         token = next(self.tokens)
-        self.kind = kind = token.lastgroup
-        self.word = token[kind]
+        kind = token.lastgroup
+        self.word = word = token[kind]
         self.start, self.end = token.span(kind)
+        self.kind = word if kind == "mark" else kind
         if kind == "wrong":
             self.reject()
 
@@ -134,122 +138,120 @@ class _Reader:
         return "the end" if self.kind == "end" else repr(shorten(self.word, 30))
 
     def skip(self, mark: str) -> bool:
-        found = self.kind == "mark" and self.word == mark
+        found = self.kind == mark
         if found:
             self.advance()
         return found
 
-    def at(self, mark: str) -> bool:
-        return self.kind == "mark" and self.word == mark
-
-    def deeper(self, step: int) -> None:
-        self.depth += step
+    def deeper(self) -> None:
+        self.depth += 1
         if self.depth > DEEPEST:
             raise self.error(f"brackets are nested more than {DEEPEST} deep")
 
     def pipeline(self) -> list[Call | File]:
-        stages = self.stage("a layer")
+        stages = self.stage("a layer, such as ReLU")
         while self.skip("|"):
             stages += self.stage("a layer after '|'")
         if self.kind != "end":
-            hint = " (layers are joined by '|')" if self.kind in ("name", "file") or self.at("(") else ""
+            hint = ""
+            if self.kind in ("name", "file", ",") or (self.kind == "(" and stages[-1].called):
+                hint = " (layers are joined by '|')"
+            elif self.kind in ("number", "string", "=", ":"):
+                hint = " (a layer's arguments stand in parentheses)"
             raise self.error(f"expected '|' or the end, not {self.shown()}{hint}")
         return stages
 
     def stage(self, expected: str) -> list[Call | File]:
-        self.skip(">>>")
         if self.kind == "file":
             return [self.file_name()]
+        call = self.call(expected)
+        if not call.called and self.skip("="):  # m = nn.Conv2d(...), as the documentation writes it
+            call = self.call("a layer after '='")
+        return _flatten(call)
+
+    def call(self, expected: str) -> Call:
         if self.kind != "name":
             raise self.error(f"expected {expected}, not {self.shown()}")
-        call = self.call()
-        if not call.called and self.at("="):  # m = nn.Conv2d(...), as the documentation writes it
-            self.advance()
-            return self.stage("a layer after '='")
-        return _flatten(call) if isinstance(call, Call) else call
-
-    def call(self):
-        name, start = self.word.removeprefix("torch.").removeprefix("nn."), self.start
-        name_end = self.end
+        name, start, name_end = self.word.removeprefix("torch.").removeprefix("nn."), self.start, self.end
         self.advance()
-        if not self.at("("):
+        if self.kind != "(":
             return Call(name, (), False, start, name_end, name_end)
-        self.deeper(1)
         opened = self.start
+        self.deeper()
         self.advance()
-        if self.at("(") and self.is_label():
+        if self.is_label():
             name, arguments = "Sequential", tuple(self.printed())  # any module that prints its parts in order
         else:
             arguments = tuple(self.arguments())
-        self.close(")", opened)
-        self.deeper(-1)
+        self.close(opened)
         return Call(name, arguments, True, start, self.after, name_end)
 
     def is_label(self) -> bool:
-        return re.compile(r"\(\s*[\w.-]+\s*\)\s*:").match(self.text, self.start) is not None
+        return self.kind == "(" and _LABEL.match(self.text, self.start) is not None
 
     def printed(self):
         """The inside of a printed model: ``(0): Conv2d(...)`` or ``(pool): MaxPool2d(...)``, one after the other."""
-        while self.at("("):
+        while self.is_label():
             start = self.start
             while not self.skip(":"):
                 self.advance()
-            if self.kind != "name":
-                raise self.error(f"expected a layer after ':', not {self.shown()}")
-            yield Argument(None, self.call(), start, self.after)
+            yield Argument(None, self.call("a layer after ':'"), start, self.after)
 
     def arguments(self):
-        while not self.at(")"):
+        while self.kind != ")":
             start, name = self.start, None
             value = self.value("an argument or ')'")
-            if isinstance(value, Call) and not value.called and self.skip("="):
+            if self.kind == "=" and isinstance(value, Call) and not value.called:
+                self.advance()
                 name, value = value.name, self.value("a value after '='")
             yield Argument(name, value, start, self.after)
-            if not self.skip(","):
+            if self.kind != ",":
                 break
-            if self.at(","):
+            self.advance()
+            if self.kind == ",":
                 raise self.error("expected an argument between the two commas")
 
-    def close(self, mark: str, opened: int) -> None:
+    def close(self, opened: int) -> None:
+        mark = _CLOSING[self.text[opened]]
         if self.kind == "end":
             raise self.error(f"this '{self.text[opened]}' is not closed; expected '{mark}'", opened, opened + 1)
-        if not self.skip(mark):
+        if self.kind != mark:
             raise self.error(f"expected ',' or '{mark}', not {self.shown()}")
+        self.advance()
+        self.depth -= 1
 
-    def value(self, expected: str = "a value"):
-        word, start, end = self.word, self.start, self.end
-        if self.kind == "number":
+    def value(self, expected: str):
+        kind, word, start, end = self.kind, self.word, self.start, self.end
+        if kind == "number":
             value = self.number()
-            self.advance()
-            return Constant(value, start, end)
-        if self.kind == "string":
-            self.advance()
-            return Constant(word[1:-1], start, end)
-        if self.kind == "file":
-            return self.file_name()
-        if self.kind == "name":
-            if word in _CONSTANTS:
-                self.advance()
-                return Constant(_CONSTANTS[word], start, end)
-            return self.call()
-        if self.at("(") or self.at("["):
+        elif kind == "string":
+            value = word[1:-1]
+        elif kind == "name":
+            if word not in _CONSTANTS:
+                return self.call(expected)
+            value = _CONSTANTS[word]
+        elif kind == "(" or kind == "[":
             return self.items()
-        raise self.error(f"expected {expected}, not {self.shown()}")
+        elif kind == "file":
+            return self.file_name()
+        else:
+            raise self.error(f"expected {expected}, not {self.shown()}")
+        self.advance()
+        return Constant(value, start, end)
 
-    def items(self) -> Items:
-        opened, mark = self.start, {"(": ")", "[": "]"}[self.word]
-        self.deeper(1)
+    def items(self):
+        opened, mark = self.start, _CLOSING[self.word]
+        self.deeper()
         self.advance()
         items, comma = [], False
-        while not self.at(mark):
+        while self.kind != mark:
             items.append(self.value(f"a value or '{mark}'"))
             comma = self.skip(",")
             if not comma:
                 break
-            if self.at(","):
+            if self.kind == ",":
                 raise self.error("expected a value between the two commas")
-        self.close(mark, opened)
-        self.deeper(-1)
+        self.close(opened)
         if mark == ")" and len(items) == 1 and not comma:
             return items[0]  # (2) is 2, as in Python
         return Items(tuple(items), opened, self.after)
@@ -273,16 +275,17 @@ class _Reader:
             if _number(bottom) == 0:
                 raise self.error("this fraction divides by zero")
             value = value / _number(bottom)
-        if abs(value) == float("inf") and "inf" not in self.word:
+        if abs(value) == math.inf and "inf" not in self.word:
             raise self.error("this number is too large")
         return value
 
 
 def _number(word: str) -> int | float:
-    return float(word) if set(word) & set(".eEif") else int(word)
+    # A whole number past 64 bits is one that PyTorch cannot take as such.
+    return int(word) if len(word) < 19 and not set(word) & set(".eEif") else float(word)
 
 
-def _flatten(call: Call) -> list[Call | File]:
+def _flatten(call: Call) -> list[Call]:
     """The layers of a container, in order; any other call is a layer."""
     if call.name != "Sequential" or not all(a.name is None and isinstance(a.value, Call) for a in call.arguments):
         return [call]

@@ -37,6 +37,7 @@ class Pipeline:
         """
         shapes = []
         for layer in self.layers:
+            _channels(layer, shape[0])
             try:
                 shape = layer.effect.output(shape)
             except ValueError as error:
@@ -79,6 +80,8 @@ def parse_preset(name: str, values: Mapping[str, str], *, presets: Mapping[str, 
     >>> print(parse_preset("blur", {"sigma": "2", "stride": "2"}))
     Filter2d(gaussian(sigma=2), stride=2)
     """
+    for value in values.values():
+        grammar.read_value(value)  # one value and no more: nothing that would end the preset's parentheses
     words = ", ".join(f"{key}={value}" for key, value in values.items())
     pipeline = parse(f"{name}({words})" if words else name, presets=presets)
     return Pipeline(pipeline.layers, name)
@@ -88,7 +91,8 @@ def _channels(layer: Layer, c: int) -> int:
     try:
         return layer.effect.channels(c)
     except ValueError as error:
-        raise layer.place.error(f"{layer.name}: {error}") from None
+        hint = f"; write {layer.name}({c}, ...)" if layer.effect.in_channels else ""
+        raise layer.place.error(f"{layer.name}: {error}{hint}") from None
 
 
 def _name(calls) -> str:

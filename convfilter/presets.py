@@ -1,12 +1,16 @@
 """Named pipelines: a text in the pipeline language, and the few options it takes."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from convfilter.errors import UsageError, escape
+from convfilter.errors import UsageError, escape, shorten
+from convfilter.grammar import LONGEST
+from convfilter.layers import LAYERS
+from convfilter.texts import read_text
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,26 @@ class Preset:
         >>> PRESETS["blur"].write({"sigma": "2"})
         'Filter2d(gaussian(sigma=2))'
         """
-        text = self.text
-        for name, default in self.options.items():
-            text = text.replace("{" + name + "}", values.get(name, repr(default)))
-        return text
+        return "".join(
+            literal + ("" if option is None else values.get(option) or self.default(option))
+            for literal, option in self.pieces()
+        )
+
+    def pieces(self) -> list[tuple[str, str | None]]:
+        """Return the text cut after each option: what stands before it, and the option's name (None at the end).
+
+        >>> PRESETS["blur"].pieces()
+        [('Filter2d(gaussian(sigma=', 'sigma'), ('))', None)]
+        """
+        if not self.options:
+            return [(self.text, None)]
+        parts = re.split("{(" + "|".join(map(re.escape, self.options)) + ")}", self.text)
+        return list(zip(parts[::2], [*parts[1::2], None], strict=True))
+
+    def default(self, option: str) -> str:
+        """Return an option's default as the language writes it; a text as it is, so that it can name a kernel."""
+        value = self.options[option]
+        return value if isinstance(value, str) else repr(value)
 
 
 def load_presets(path: Path | str) -> dict[str, Preset]:
@@ -45,34 +65,44 @@ def load_presets(path: Path | str) -> dict[str, Preset]:
     """
     shown = escape(str(path))
     try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{shown}: the presets cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{shown}: not a TOML file: {escape(str(error))}") from None
+        text = read_text(path, LONGEST)
+    except ValueError as error:
+        raise UsageError(f"{shown} {error}") from None
+    try:
+        tables = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{shown} is not a TOML file: {escape(str(error))}") from None
     return {name: _preset(name, table, shown) for name, table in tables.items()}
 
 
 def _preset(name: str, table, shown: str) -> Preset:
     def wrong(reason: str) -> UsageError:
-        return UsageError(f"{shown}: preset {escape(name)}: {reason}")
+        return UsageError(f"{shown}: preset {shorten(name)}: {reason}")
 
     if not isinstance(table, dict) or not isinstance(table.get("pipeline"), str):
         raise wrong('expected a table with pipeline = "..."')
-    if not name.isidentifier():
-        raise wrong("its name must be a word of letters, digits and _ (it is written in pipelines)")
+    if not _is_word(name) or name in LAYERS:
+        reason = "is a layer's" if name in LAYERS else "must be a word of letters, digits and _"
+        raise wrong(f"its name {reason}; the name stands for it in pipelines")
     unknown = sorted(set(table) - {"pipeline", "help", "options"})
     if unknown:
-        raise wrong(f"there is no key {escape(unknown[0])!r}; a preset has pipeline, help and options")
+        raise wrong(f"there is no key {shorten(unknown[0])!r}; a preset has pipeline, help and options")
     options = table.get("options", {})
     if not isinstance(options, dict) or not isinstance(table.get("help", ""), str):
         raise wrong("help is a text and options a table of defaults, such as options = { sigma = 1.5 }")
     for key, default in options.items():
-        if not key.isidentifier() or not isinstance(default, bool | int | float | str):
-            raise wrong(f"option {escape(key)} must be a word with a number, a text, true or false as its default")
+        if not _is_word(key) or not isinstance(default, bool | int | float | str):
+            raise wrong(f"option {shorten(key)} must be a word with a number, a text, true or false as its default")
         if "{" + key + "}" not in table["pipeline"]:
-            raise wrong(f"option {escape(key)} is not used: the pipeline has no {{{escape(key)}}}")
-    return Preset(table["pipeline"], table.get("help") or f"Your own: {table['pipeline']}", options)
+            raise wrong(f"option {shorten(key)} is not used: the pipeline has no {{{shorten(key)}}}")
+    for key in re.findall(r"{(\w+)}", table["pipeline"]):
+        if key not in options:
+            raise wrong(f"the pipeline has {{{shorten(key)}}}, and options has no {shorten(key)}")
+    return Preset(table["pipeline"], escape(table.get("help", "")) or "Your own.", MappingProxyType(options))
+
+
+def _is_word(text: str) -> bool:
+    return text.isidentifier() and text not in ("True", "False", "None")
 
 
 def _orientations(*degrees: int) -> str:
