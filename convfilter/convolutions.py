@@ -132,7 +132,8 @@ def _windows(kernel_size, stride, padding, dilation, padding_mode, same_needs_st
         choice(padding, "padding", ("same", "valid"))
         if padding == "same" and same_needs_stride_1 and steps != (1, 1):
             fits = " or ".join({str(d * (k - 1) // 2): 0 for d, k in zip(apart, sizes, strict=True)})
-            raise ArgumentError("padding", f"'same' goes with stride 1 only, and stride is {show(stride)}; try padding={fits}")
+            reason = f"'same' goes with stride 1 only, and stride is {show(stride)}; try padding={fits}"
+            raise ArgumentError("padding", reason)
         total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(apart, sizes, strict=True)]
         pads = [(t // 2, t - t // 2) for t in total]
     else:
