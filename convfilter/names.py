@@ -4,7 +4,8 @@ import os
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -121,58 +122,6 @@ def choose_labels(candidates: Iterable[str], identity: str, is_free: Callable[[s
     return (*free, hashed(candidates[-1], identity))
 
 
-def parse_shard(text: str, environ: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """Return (index, count) of "I/N", or of "auto" from what torchrun or Slurm set; index is from 0 to count-1.
-
-    I counts from 0 or from 1, as you like: N of N is 0 of N. UsageError where the text makes no sense.
-
-    >>> parse_shard("2/4"), parse_shard("4/4"), parse_shard("auto", {"RANK": "1", "WORLD_SIZE": "2"})
-    ((2, 4), (0, 4), (1, 2))
-    """
-    if text.strip() == "auto":
-        return _auto_shard(environ)
-    match = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text, re.ASCII)
-    if not match:
-        raise UsageError(f"--shard: expected I/N, such as 0/4, or auto, not {shorten(text)!r}")
-    index, count = int(match[1]), int(match[2])
-    if count < 1 or index > count:
-        raise UsageError(f"--shard: {text.strip()}: I must be from 0 to N, and N at least 1")
-    return index % count, count
-
-
-def in_shard(relative: str, index: int, count: int) -> bool:
-    """Return whether the source with this relative path belongs to shard ``index`` of ``count``.
-
-    >>> [in_shard("sub/photo.png", i, 3) for i in range(3)].count(True)
-    1
-    """
-    digest = blake2b(os.fsencode(relative), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % count == index
-
-
-def _auto_shard(environ: Mapping[str, str]) -> tuple[int, int]:
-    for rank, size in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
-        if rank in environ and size in environ:
-            return _numbers(environ, rank, size)
-    if "SLURM_ARRAY_TASK_ID" in environ and "SLURM_ARRAY_TASK_COUNT" in environ:
-        first = environ.get("SLURM_ARRAY_TASK_MIN", "0")
-        return _numbers(environ, "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", first)
-    raise UsageError(
-        "--shard auto: found neither RANK and WORLD_SIZE (torchrun), SLURM_PROCID and SLURM_NTASKS (srun), nor "
-        "SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT (sbatch --array) in the environment; say --shard I/N"
-    )
-
-
-def _numbers(environ: Mapping[str, str], rank: str, size: str, first: str = "0") -> tuple[int, int]:
-    try:
-        index, count = int(environ[rank]) - int(first), int(environ[size])
-    except ValueError:
-        index, count = -1, 0
-    if not 0 <= index < count:
-        raise UsageError(f"--shard auto: {rank}={environ[rank]} and {size}={environ[size]} make no share")
-    return index, count
-
-
 def _parse(template: str) -> list[tuple[str, str, int]]:
     """Return the template as (text before, field or "", width of its number)."""
     try:
@@ -265,3 +214,28 @@ def _cut(text: str, size: int) -> str:
     while len(os.fsencode(text)) > size:
         text = text[: max(0, len(text) - max(1, (len(os.fsencode(text)) - size) // 4))]
     return text
+
+
+class Listing:
+    """The names in one folder, in order, so that those which could share a label are found without a walk.
+
+    >>> list(Listing(["b.png", "A.png", "a.jpg", "a.v1.png"]).rivals("a"))
+    ['a.jpg', 'A.png']
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        pairs = sorted((fold(name), name) for name in names)
+        self.names = [name for _, name in pairs]
+        self._folded = [folded for folded, _ in pairs]
+
+    def rivals(self, label: str) -> Iterator[str]:
+        """Yield the names that are the label, or whose stem is, as a file system that folds them would see it."""
+        folded = fold(label)
+        yield from self._between(folded, folded + "\0")
+        for name in self._between(folded + ".", folded + "/"):
+            if fold(split_name(name)[0]) == folded:
+                yield name
+
+    def _between(self, first: str, last: str) -> Iterator[str]:
+        for i in range(bisect_left(self._folded, first), bisect_left(self._folded, last)):
+            yield self.names[i]
