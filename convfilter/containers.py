@@ -194,9 +194,10 @@ def _walk_webp(file: BinaryIO) -> Contents:
 
 def _walk_ico(file: BinaryIO) -> Contents:
     """Refuse an icon that hides a huge picture: Pillow decodes the largest one as soon as it opens the file."""
-    count = int.from_bytes(read_exactly(file, 6)[4:], "little")
-    offsets = [int.from_bytes(read_exactly(file, 16)[12:], "little") for _ in range(count)]
-    for offset in offsets:
+    count, size = int.from_bytes(read_exactly(file, 6)[4:], "little"), _size_of(file)
+    for length, offset in [struct.unpack("<8xII", read_exactly(file, 16)) for _ in range(count)]:
+        if offset + length > size:
+            raise InputError(TRUNCATED)
         file.seek(offset)
         head = read_exactly(file, 24)
         is_png = head.startswith(_PNG_SIGNATURE)

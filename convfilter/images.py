@@ -200,11 +200,11 @@ def _orientation(image: Any) -> tuple[int, tuple[str, ...]]:
 
 def _share_memory(image: Any) -> tuple[Image.Image, NDArray[np.uint8]] | None:
     """Let Pillow decode plain 8-bit gray into an array of ours, which saves a copy of a large picture."""
-    if image.mode != "L" or gray.is_transparent(image) or getattr(image, "n_frames", 1) > 1:
+    if image.mode != "L" or not image.tile or gray.is_transparent(image) or getattr(image, "n_frames", 1) > 1:
         return None
     if image.format not in ("PNG", "JPEG", "TIFF", "BMP", "PPM"):
         return None
-    values = np.empty(image.size[::-1], np.uint8)
+    values = np.zeros(image.size[::-1], np.uint8)
     canvas = gray.share(values)
     image.im = canvas.im
     return canvas, values

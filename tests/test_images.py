@@ -45,7 +45,7 @@ def over(gray: int, alpha: int, background: int) -> int:
     return (gray * alpha + background * (255 - alpha) + 127) // 255
 
 
-# --- gray PNG of every depth -------------------------------------------------------------------------------------------
+# --- gray PNG of every depth ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
@@ -75,7 +75,7 @@ def test_the_transparent_gray_of_a_16_bit_png_shows_the_background() -> None:
     assert values(data, background="#010101") == [[0, 1, 256], [257, 65534, 65535]]
 
 
-# --- colour, palettes, transparency ------------------------------------------------------------------------------------
+# --- colour, palettes, transparency ---------------------------------------------------------------
 
 
 def test_colour_is_pillows_gray_to_the_last_bit() -> None:
@@ -121,7 +121,7 @@ def test_a_palette_png_with_transparent_entries_shows_the_background(transparenc
 @pytest.mark.parametrize("background", [0, 100, 255])
 def test_gray_with_alpha_lies_over_the_background(bits: int, background: int) -> None:
     samples = np.stack([GRAYS, ALPHA], axis=-1).astype(int) * (257 if bits == 16 else 1)
-    expected = [[over(int(g), int(a), background) for g, a in zip(*rows)] for rows in zip(GRAYS, ALPHA)]
+    expected = [[over(*pixel, background) for pixel in row] for row in np.dstack([GRAYS, ALPHA]).tolist()]
     assert values(png(samples, 4, bits), background=f"rgb({background},{background},{background})") == expected
 
 
@@ -129,10 +129,10 @@ def test_gray_with_alpha_lies_over_the_background(bits: int, background: int) ->
 @pytest.mark.parametrize("background", [(255, 255, 255), (255, 0, 128)])
 def test_colour_with_alpha_lies_over_the_background_channel_by_channel(bits: int, background: tuple) -> None:
     samples = np.concatenate([COLOURS, ALPHA[..., None]], axis=-1)
-    laid = [[[over(int(c), int(p[3]), b) for c, b in zip(p, background)] for p in row] for row in samples]
+    laid = [[[over(p[i], p[3], background[i]) for i in range(3)] for p in row] for row in samples.tolist()]
     expected = np.asarray(Image.fromarray(np.array(laid, np.uint8)).convert("L")).tolist()
     data = png(samples.astype(int) * (257 if bits == 16 else 1), 6, bits)
-    assert values(data, background="#%02x%02x%02x" % background) == expected
+    assert values(data, background="rgb({},{},{})".format(*background)) == expected
 
 
 def test_hidden_colours_of_transparent_pixels_stay_hidden() -> None:
@@ -171,7 +171,7 @@ def test_a_background_must_be_an_opaque_colour(background: object) -> None:
         read_pictures(io.BytesIO(png(GRAYS, 0, 8)), background=background)  # type: ignore[arg-type]
 
 
-# --- TIFF --------------------------------------------------------------------------------------------------------------
+# --- TIFF -----------------------------------------------------------------------------------------
 
 TIFFS: dict[str, tuple[bytes, list, float]] = {
     "8 bits": (tiff([GRAYS]), GRAYS.tolist(), 255),
@@ -182,7 +182,11 @@ TIFFS: dict[str, tuple[bytes, list, float]] = {
     "1 bit": (tiff([GRAYS], bits=(1,), packed=b"\x40\xa0"), [[0, 255, 0], [255, 0, 255]], 255),
     "1 bit, white is 0": (tiff([GRAYS], 0, bits=(1,), packed=b"\x40\xa0"), [[255, 0, 255], [0, 255, 0]], 255),
     "4 bits": (tiff([GRAYS], bits=(4,), packed=b"\x01\x70\x8e\xf0"), [[0, 17, 119], [136, 238, 255]], 255),
-    "12 bits": (tiff([GRAYS], bits=(12,), packed=b"\0\0\1\x7f\xf0\x80\x0f\xfe\xff\xf0"), [[0, 1, 2047], [2048, 4094, 4095]], 4095),
+    "12 bits": (
+        tiff([GRAYS], bits=(12,), packed=b"\0\0\1\x7f\xf0\x80\x0f\xfe\xff\xf0"),
+        [[0, 1, 2047], [2048, 4094, 4095]],
+        4095,
+    ),
     "16 bits": (tiff([DEEP]), DEEP.tolist(), 65535),
     "16 bits, big-endian": (tiff([DEEP], order=">"), DEEP.tolist(), 65535),
     "16 bits, deflated": (tiff([DEEP], deflate=True), DEEP.tolist(), 65535),
@@ -203,7 +207,7 @@ TIFFS: dict[str, tuple[bytes, list, float]] = {
     "RGB of 16 bits, big-endian": (tiff([COLOURS.astype(np.uint16) * 257], 2, order=">"), COLOURS_GRAY, 255),
     "RGB, deflated": (tiff([COLOURS], 2, deflate=True), COLOURS_GRAY, 255),
     "palette": (
-        tiff([GRAYS // 200], 3, tags={320: tuple([65535, 2570] + [0] * 254 + [0, 5140] + [0] * 254 + [0, 7710] + [0] * 254)}),
+        tiff([GRAYS // 200], 3, tags={320: (65535, 2570, *[0] * 254, 0, 5140, *[0] * 254, 0, 7710, *[0] * 254)}),
         [[76, 76, 76], [76, 18, 18]],
         255,
     ),
@@ -213,7 +217,11 @@ TIFFS: dict[str, tuple[bytes, list, float]] = {
     "gray with alpha": (tiff([np.array([[[0, 128], [90, 255]]], np.uint8)], tags={338: (2,)}), [[127, 90]], 255),
     "gray times alpha": (tiff([np.array([[[0, 128], [64, 128]]], np.uint8)], tags={338: (1,)}), [[127, 191]], 255),
     "RGBA": (tiff([np.dstack([COLOURS, GRAYS * 0 + 255])], 2, tags={338: (2,)}), COLOURS_GRAY, 255),
-    "RGB times alpha": (tiff([np.array([[[0, 0, 0, 0], [64, 64, 64, 128]]], np.uint8)], 2, tags={338: (1,)}), [[255, 191]], 255),
+    "RGB times alpha": (
+        tiff([np.array([[[0, 0, 0, 0], [64, 64, 64, 128]]], np.uint8)], 2, tags={338: (1,)}),
+        [[255, 191]],
+        255,
+    ),
     "RGB and a spare": (tiff([np.dstack([COLOURS, GRAYS])], 2, tags={338: (0,)}), COLOURS_GRAY, 255),
 }  # fmt: skip
 
@@ -249,7 +257,7 @@ def test_a_number_that_is_none_is_an_error_with_its_place(wrong: float) -> None:
         read(tiff([np.array([[0, 0, 0], [0, 0, wrong]], np.float32)]))
 
 
-# --- JPEG, PNM and what else Pillow writes -----------------------------------------------------------------------------
+# --- JPEG, PNM and what else Pillow writes --------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
@@ -292,11 +300,9 @@ def test_every_kind_of_pnm_keeps_its_values(data: bytes, expected: list, white: 
 
 
 WRITTEN = {
-    **dict.fromkeys(["PNG", "TIFF", "BMP", "GIF"], ["1", "L", "P", "RGB"]),
-    **dict.fromkeys(["WEBP", "PPM", "AVIF"], ["L", "RGB"]),
-    **dict.fromkeys(["TGA", "PCX"], ["1", "L", "P", "RGB"]),
-    **dict.fromkeys(["SGI", "JPEG2000", "DDS"], ["L", "RGB"]),
-    "QOI": ["RGB"],
+    **dict.fromkeys(["PNG", "TIFF", "BMP", "GIF", "TGA", "PCX"], ("1", "L", "P", "RGB")),
+    **dict.fromkeys(["WEBP", "PPM", "AVIF", "SGI", "JPEG2000", "DDS"], ("L", "RGB")),
+    "QOI": ("RGB",),
 }
 
 
@@ -313,7 +319,7 @@ def test_what_pillow_writes_comes_back_as_pillows_gray(name: str, mode: str, tmp
     assert (header.width, header.height, header.frames, header.format) == (34, 21, 1, name)
 
 
-# --- which way is up ---------------------------------------------------------------------------------------------------
+# --- which way is up ------------------------------------------------------------------------------
 
 UPRIGHT = np.array([[0, 50, 100], [150, 200, 250]], np.uint8)
 STORED = {  # what a file of that orientation holds, after the EXIF standard's words for row 0 and column 0
@@ -392,7 +398,7 @@ def test_broken_exif_data_do_not_cost_the_picture() -> None:
     assert picture.notes == ("its EXIF data cannot be read, nor which way is up",)
 
 
-# --- frames ------------------------------------------------------------------------------------------------------------
+# --- frames ---------------------------------------------------------------------------------------
 
 PALETTE = [(0, 0, 0), (85, 85, 85), (170, 170, 170), (255, 255, 255)]
 
@@ -429,7 +435,13 @@ FRAMES: dict[str, tuple[bytes, list]] = {
     "TIFF": (tiff(STACK), [page.tolist() for page in STACK]),
     "TIFF, deflated": (tiff(STACK, deflate=True), [page.tolist() for page in STACK]),
     "WEBP": (
-        saved(Image.new("RGB", (2, 1), (9, 9, 9)), "WEBP", lossless=True, save_all=True, append_images=[Image.new("RGB", (2, 1), (200, 200, 200))]),
+        saved(
+            Image.new("RGB", (2, 1), (9, 9, 9)),
+            "WEBP",
+            lossless=True,
+            save_all=True,
+            append_images=[Image.new("RGB", (2, 1), (200, 200, 200))],
+        ),
         [[[9, 9]], [[200, 200]]],
     ),
     "MPO": (
@@ -490,7 +502,7 @@ def test_frames_come_one_at_a_time() -> None:
     whole.close()
 
 
-# --- what is admitted --------------------------------------------------------------------------------------------------
+# --- what is admitted -----------------------------------------------------------------------------
 
 
 def test_admit_sees_the_header_before_a_pixel_is_decoded() -> None:
@@ -594,3 +606,339 @@ def test_pillows_own_limit_is_lifted_and_given_back(monkeypatch: pytest.MonkeyPa
     pictures = read_pictures(io.BytesIO(tiff(STACK)), frames="all")
     next(pictures)
     assert Image.MAX_IMAGE_PIXELS == 2, "lifted only while a frame is being read"
+
+
+# --- what is broken -------------------------------------------------------------------------------
+
+GOOD = png(GRAYS, 0, 8)
+RGB_GOOD = png(COLOURS, 2, 8)
+
+
+def refused(data: bytes, **options: object) -> str:
+    """Return the reason why the data cannot be read: one short line in words."""
+    with pytest.raises(InputError) as caught:
+        read(data, **options)
+    reason = str(caught.value)
+    assert reason.isprintable()
+    assert len(reason) < 120
+    assert "object at 0x" not in reason
+    return reason
+
+
+def with_header(good: bytes, place: int, value: int) -> bytes:
+    """Return the PNG with a byte of its IHDR changed, and its checksum right."""
+    header = bytearray(good[16:29])
+    header[place] = value
+    return good[:8] + chunk(b"IHDR", bytes(header)) + good[33:]
+
+
+BROKEN_PNGS = {
+    "xs1: signature, first byte": (b"\x09" + GOOD[1:], "signature"),
+    "xs2: signature, second byte": (GOOD[:1] + b"Q" + GOOD[2:], "signature"),
+    "xs4: signature, a small letter": (GOOD.replace(b"PNG", b"PNg"), "signature"),
+    "xs7: signature, a space": (GOOD[:6] + b" " + GOOD[7:], "signature"),
+    "xcr: line ends made CR": (GOOD.replace(b"\n", b"\r"), "signature"),
+    "xlf: line ends made LF": (GOOD.replace(b"\r\n", b"\n"), "signature"),
+    "xhd: checksum of IHDR": (GOOD[:30] + b"\0" + GOOD[31:], "checksum"),
+    "xcs: checksum of IDAT": (GOOD[:-13] + bytes([GOOD[-13] ^ 1]) + GOOD[-12:], "checksum of its IDAT data is wrong"),
+    "checksum of IEND": (GOOD[:-1] + b"\0", "checksum of its IEND data is wrong"),
+    "checksum of a text": (png(GRAYS, 0, 8, after=chunk(b"tEXt", b"a\0b")[:-1] + b"\0"), "checksum of its tEXt"),
+    "xc1: colour type 1": (with_header(GOOD, 9, 1), "header makes no sense"),
+    "xc9: colour type 9": (with_header(RGB_GOOD, 9, 9), "header makes no sense"),
+    "xd0: depth 0": (with_header(RGB_GOOD, 8, 0), "header makes no sense"),
+    "xd3: depth 3": (with_header(GOOD, 8, 3), "header makes no sense"),
+    "xd9: depth 99": (with_header(RGB_GOOD, 8, 99), "header makes no sense"),
+    "width 0": (with_header(GOOD, 3, 0), "header makes no sense"),
+    "xdt: no IDAT": (GOOD[:33] + chunk(b"IEND", b""), "no picture data"),
+    "no IEND": (GOOD[:-12], "truncated"),
+    "too few rows, interlaced": (png(GRAYS, 0, 8, size=(3, 3), interlace=1), "truncated"),
+    "rubbish for data": (GOOD[:33] + chunk(b"IDAT", b"rubbish!") + chunk(b"IEND", b""), "damaged: "),
+    "rubbish for a chunk": (GOOD[:33] + b"\0\0\0\1\0\1\2\3xxxxx" + GOOD[33:], "should be a PNG chunk at byte 33"),
+    "checksum of a frame": (
+        apng((3, 1), MOVING_APNG)[:-13] + b"?" + apng((3, 1), MOVING_APNG)[-12:],
+        "checksum of its fdAT data is wrong",
+    ),
+    "an animation with too few frames": (
+        png(GRAYS, 0, 8, before=chunk(b"acTL", struct.pack(">II", 9, 0))),
+        "an animation of 9 frames that holds 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN_PNGS)
+def test_a_broken_png_is_refused_with_the_reason(kind: str, tmp_path: Path) -> None:
+    data, words = BROKEN_PNGS[kind]
+    assert words in refused(data)
+    (tmp_path / "broken").write_bytes(data)
+    assert is_picture(tmp_path / "broken"), "in a folder a broken PNG is a broken picture, not something else"
+
+
+@pytest.mark.parametrize("interlace", [0, 1])
+@pytest.mark.parametrize(("colour", "bits"), [(0, 1), (0, 16), (2, 8), (3, 4), (4, 16), (6, 8)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 7), (32, 32), (40, 9)])
+def test_every_sound_png_has_the_right_size(size: tuple, colour: int, bits: int, interlace: int) -> None:
+    width, height = size
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    palette = chunk(b"PLTE", bytes(range(48))) if colour == 3 else b""
+    samples = np.zeros((height, width, channels), int)
+    if not interlace:
+        data = png(samples, colour, bits, before=palette)
+    else:  # Adam7: seven small pictures, each with its own filter bytes
+        passes = [samples[y::dy, x::dx] for y, x, dy, dx in ADAM7]
+        rows = [row for part in passes if part.size for row in part]
+        lines = b"".join(bytes(1 + -(-row.size * bits // 8)) for row in rows)
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 1))
+        data = GOOD[:8] + header + palette + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    assert read_header(io.BytesIO(data)).width == width
+    assert read(data)[0].values.shape == (height, width)
+
+
+ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+
+
+def _whole_files() -> dict[str, tuple[str, bytes, int]]:
+    """Return a file a format, its suffix, and how many bytes at its end hold nothing of the picture."""
+    rgb = Image.fromarray(np.random.default_rng(3).integers(0, 256, (32, 32, 3), np.uint8))
+    frames = [rgb.rotate(90), rgb.rotate(180)]
+    files = {
+        name: (f".{name.lower()}", saved(rgb, name), slack)
+        for name, slack in {"PNG": 0, "JPEG": 0, "TIFF": 0, "GIF": 0, "WEBP": 0, "BMP": 0, "PPM": 0, "AVIF": 0}.items()
+        | {"JPEG2000": 0, "QOI": 8, "DDS": 0, "ICO": 0, "SGI": 0, "PCX": 0, "TGA": 26}.items()
+    }
+    files["APNG"] = (".png", saved(rgb, "PNG", save_all=True, append_images=frames), 0)
+    files["GIF, moving"] = (".gif", saved(rgb, "GIF", save_all=True, append_images=frames), 0)
+    files["WEBP, moving"] = (".webp", saved(rgb, "WEBP", save_all=True, append_images=frames), 0)
+    files["JPEG, progressive"] = (".jpg", saved(rgb, "JPEG", progressive=True), 0)
+    files["TIFF, pages"] = (".tif", tiff([np.asarray(rgb)] * 3, 2), 0)
+    for packing in ("tiff_lzw", "tiff_deflate", "packbits", "jpeg"):
+        files[f"TIFF, {packing}"] = (".tif", saved(rgb, "TIFF", compression=packing), 0)
+    files["TIFF, group4"] = (".tif", saved(rgb.convert("1"), "TIFF", compression="group4"), 0)
+    files["BMP, palette"] = (".bmp", saved(rgb.quantize(), "BMP"), 0)
+    files["PBM"] = (".pbm", saved(rgb.convert("1"), "PPM"), 0)
+    files["PGM, plain"] = (".pgm", b"P2 3 2 255\n" + b"9 " * 5 + b"9", 0)
+    return files
+
+
+WHOLE = _whole_files()
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_file_cut_anywhere_is_refused(kind: str, tmp_path: Path) -> None:
+    suffix, data, slack = WHOLE[kind]
+    path = tmp_path / f"picture{suffix}"
+    path.write_bytes(data)
+    assert len(list(read_pictures(path))) == 1
+    end = len(data) - slack
+    for cut in {end * part // 100 for part in (5, 25, 50, 75, 90, 99)} | {end - 1, 1}:
+        path.write_bytes(data[:cut])
+        with pytest.raises(InputError) as caught:
+            list(read_pictures(path))
+        assert str(caught.value).startswith(("truncated: ", "damaged: ", "not a picture")), cut
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_what_follows_the_picture_does_no_harm(kind: str, tmp_path: Path) -> None:
+    suffix, data, _ = WHOLE[kind]
+    if kind in ("AVIF", "TGA", "ICO", "PGM, plain"):  # they are read from the end, or have none
+        return
+    path = tmp_path / f"picture{suffix}"
+    path.write_bytes(data + b"\0" * 100)
+    assert len(list(read_pictures(path))) == 1
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_mutated_file_is_read_or_refused_in_one_line(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    suffix, data, _ = WHOLE[kind]
+    rng = np.random.default_rng(4)
+    path = tmp_path / f"picture{suffix}"
+
+    def small(header: Header) -> None:
+        if header.width * header.height > 1_000_000:
+            raise InputError("too large")
+
+    for number in range(30):
+        mutated = bytearray(data)
+        places = rng.integers(0, len(data) if number % 2 else min(len(data), 100), 1 + number % 5)
+        for place in places:
+            mutated[place] = rng.integers(0, 256)
+        fixed = bytes(mutated) if number % 3 else with_right_checksums(bytes(mutated))
+        path.write_bytes(fixed)
+        try:
+            for picture in read_pictures(path if number % 2 else io.BytesIO(fixed), frames="all", admit=small):
+                assert 0 < picture.values.size <= 1_000_000
+        except InputError as error:
+            assert str(error).isprintable(), repr(error)
+    assert capfd.readouterr() == ("", "")
+
+
+def with_right_checksums(data: bytes) -> bytes:
+    if not data.startswith(GOOD[:8]):
+        return data
+    fixed, place = bytearray(data), 8
+    while place + 12 <= len(data):
+        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
+        if end + 4 > len(data):
+            break
+        fixed[end : end + 4] = zlib.crc32(data[place + 4 : end]).to_bytes(4, "big")
+        place = end + 4
+    return bytes(fixed)
+
+
+# --- sources --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "is empty"),
+        (b"hello, world", "not a picture that can be read"),
+        (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+            "not a picture that can be read: it is a PostScript file",
+        ),
+        (b"%PDF-1.7", "not a picture that can be read: it is a PDF document"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture that can be read: it is a SVG or XML file"),
+        (b"<!DOCTYPE html><html>", "not a picture that can be read: it is a web page"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "not a picture that can be read: it is a HEIC picture"),
+        (b"8BPS\0\1", "not a picture that can be read: it is a Photoshop document"),
+    ],
+)
+def test_what_is_no_picture_is_called_what_it_is(data: bytes, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(data)
+    for read_it in (read_header, lambda source: list(read_pictures(source))):
+        with pytest.raises(InputError) as caught:
+            read_it(path)
+        assert str(caught.value) == reason
+    assert not is_picture(path)
+
+
+def test_a_postscript_file_with_a_pictures_name_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*args: object, **options: object) -> None:
+        pytest.fail("a program was started")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    with pytest.raises(InputError):
+        list(read_pictures(path))
+
+
+def test_a_source_that_is_no_file_is_an_error_and_never_opened(tmp_path: Path) -> None:
+    cases = {"missing": tmp_path / "missing.png", "a folder": tmp_path, "long": tmp_path / ("x" * 300)}
+    cases["zero"] = f"{tmp_path}/a\0b.png"
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.png")
+        cases |= {"a pipe": tmp_path / "pipe.png", "a device": Path("/dev/zero")}
+        with socket.socket(socket.AF_UNIX) as bound:
+            here = os.getcwd()
+            os.chdir(tmp_path)  # a socket's name may have 100 characters at most
+            bound.bind("socket.png")
+            os.chdir(here)
+        cases["a socket"] = tmp_path / "socket.png"
+    for kind, path in cases.items():
+        assert not is_picture(path), kind
+        for source in (path, str(path)):
+            with pytest.raises(InputError) as caught:
+                read_header(source)
+            if kind.startswith("a "):
+                assert str(caught.value) == f"is {kind}, not a picture file"
+            else:
+                assert str(caught.value).startswith("cannot be read: ")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_a_picture_by_its_name(tmp_path: Path) -> None:
+    for name, expected in {"a.png": True, "a.txt": False}.items():
+        (tmp_path / name).write_bytes(GOOD)
+        (tmp_path / name).chmod(0)
+        assert is_picture(tmp_path / name) == expected
+        with pytest.raises(InputError, match="cannot be read: permission denied"):
+            read_header(tmp_path / name)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are text there")
+def test_a_name_that_is_no_text_is_a_name(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\n.png")
+    Path(path).write_bytes(GOOD)
+    assert is_picture(path)
+    assert next(read_pictures(path)).values.tolist() == GRAYS.tolist()
+
+
+def test_a_file_object_can_be_read_again_and_stays_open() -> None:
+    file = io.BytesIO(GOOD)
+    for _ in range(2):
+        assert read_header(file) == Header(3, 2, 1, "PNG", "L")
+        assert next(read_pictures(file)).values.tolist() == GRAYS.tolist()
+    assert not file.closed
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_picture_is_one_by_its_content(kind: str, tmp_path: Path) -> None:
+    suffix, data, _ = WHOLE[kind]
+    for name in (f"a{suffix}", f"a{suffix.upper()}", "a", "a.txt"):
+        (tmp_path / name).write_bytes(data)
+        named_only = suffix in (".tga", ".pcx")  # they have no signature
+        assert is_picture(tmp_path / name) == (not named_only or name.lower().endswith(suffix))
+
+
+def test_other_files_are_no_pictures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    path = tmp_path / "file"
+    texts = [
+        b"BMW is a car",
+        b"P5 is a process",
+        b"GIF is a format",
+        b"\0" * 100,
+        b"\0\0\1\0" + b"\xff" * 50,
+        b"(\0\0\0" * 20,
+    ]
+    for data in [*texts, *(rng.bytes(64) for _ in range(500))]:
+        path.write_bytes(data)
+        assert not is_picture(path), data
+
+
+# --- quiet ----------------------------------------------------------------------------------------
+
+
+def test_decoders_and_warnings_say_nothing(tmp_path: Path) -> None:
+    """Run in a process of its own, with every warning on: libtiff writes to file descriptor 2, not to sys.stderr."""
+    broken = saved(Image.fromarray(COLOURS), "TIFF", compression="jpeg")
+    (tmp_path / "tables.tif").write_bytes(broken[:-12])
+    (tmp_path / "many.tif").write_bytes(tiff([GRAYS], tags={277: (60000,)}))
+    (tmp_path / "lzw.tif").write_bytes(tiff([GRAYS], tags={259: (5,)}))
+    (tmp_path / "tag.tif").write_bytes(tiff([GRAYS], tags={700: (1, 2, 3, 4, 5), 33723: (70000,)}))
+    (tmp_path / "acts.png").write_bytes(png(GRAYS, 0, 8, before=chunk(b"acTL", bytes(8)) * 2))
+    (tmp_path / "good.tif").write_bytes(saved(Image.fromarray(COLOURS), "TIFF", compression="jpeg"))
+    script = """if True:
+        import sys
+        from convfilter.errors import InputError
+        from convfilter.images import read_pictures
+        for name in sys.argv[1:]:
+            try:
+                list(read_pictures(name))
+            except InputError:
+                pass
+        """
+    names = [*map(str, tmp_path.iterdir())]
+    run = subprocess.run([sys.executable, "-Wall", "-c", script, *names], capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("", "")
+
+
+def test_threads_may_read_together_and_leave_the_warnings_alone() -> None:
+    filters, limit = warnings.filters[:], Image.MAX_IMAGE_PIXELS
+    wrong = []
+
+    def work(data: bytes, expected: list) -> None:
+        for _ in range(20):
+            if read(data)[0].values.tolist() != expected:
+                wrong.append(expected)
+
+    kinds = [kind for kind in TIFFS if kind not in ("LAB", "32 bits, unsigned, high")]
+    threads = [threading.Thread(target=work, args=TIFFS[kind][:2]) for kind in kinds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert (warnings.filters, Image.MAX_IMAGE_PIXELS) == (filters, limit)
