@@ -75,12 +75,11 @@ def write_png(
     file.write(_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 2 if channels == 3 else 0, 0, 0, 0)))
     file.writelines(texts)
     blocks = _blocks(rows, width, height, bits, channels)
-    adler, head = 1, b"\x78\x01"
+    adler, head, left = 1, b"\x78\x01", height * (1 + width * pixel)
     for packed, its_adler, length in _map(lambda block: pack(*block, pixel, level), blocks, workers):
-        adler = join_adler(adler, its_adler, length)
-        file.write(_chunk(b"IDAT", head + packed))
+        adler, left = join_adler(adler, its_adler, length), left - length
+        file.write(_chunk(b"IDAT", head + packed + (b"" if left else adler.to_bytes(4, "big"))))
         head = b""
-    file.write(_chunk(b"IDAT", adler.to_bytes(4, "big")))
     file.write(_chunk(b"IEND", b""))
 
 
@@ -101,7 +100,7 @@ def _blocks(
     block = np.empty((min(tall, height) + 1, *shape), dtype)
     for band in rows:
         if band.shape[1:] != shape or band.dtype.kind != "u" or band.dtype.itemsize != dtype.itemsize:
-            raise ValueError(f"rows of shape {band.shape} and type {band.dtype}: expected (n, {shape}) of {bits} bits")
+            raise ValueError(f"rows of shape {band.shape}, {band.dtype}: expected {('n', *shape)} of {bits} bits")
         if done + filled + len(band) > height:
             raise ValueError(f"more rows than the height of {height}")
         while len(band):
