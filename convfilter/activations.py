@@ -130,7 +130,18 @@ def Mish(inplace=False) -> Effect:
 def Softplus(beta=1.0, threshold=20.0) -> Effect:
     """log(1 + exp(beta * x)) / beta: a smooth ReLU; x itself where beta * x is above the threshold."""
     beta, threshold = number(beta, "beta", above=0), number(threshold, "threshold")
-    return _curve(lambda x: x if x * beta > threshold else math.log1p(math.exp(min(x * beta, 700.0))) / beta)
+    limit = threshold / beta
+
+    def smooth(x):
+        return math.log1p(math.exp(min(x * beta, 700.0))) / beta
+
+    def interval(lo, hi, shape):  # two rising pieces, with a step down between them
+        ends = ([smooth(lo), smooth(min(hi, limit))] if lo <= limit else []) + (
+            [max(lo, limit), hi] if hi > limit else []
+        )
+        return min(ends), max(ends)
+
+    return Effect(elementwise=True, interval=interval)
 
 
 def Softshrink(lambd=0.5) -> Effect:

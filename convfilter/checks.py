@@ -33,8 +33,6 @@ def pair(value, name: str, least: int = 1, most: int = MOST) -> tuple[int, int]:
     ((3, 3), (3, 5))
     """
     if isinstance(value, tuple):
-        if len(value) == 1:  # PyTorch takes (3,) for (3, 3)
-            value = value * 2
         if len(value) != 2:
             raise ArgumentError(name, f"must be one number or a pair (height, width), not {show(value)}")
         return whole(value[0], name, least, most), whole(value[1], name, least, most)

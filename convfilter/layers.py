@@ -53,8 +53,7 @@ def InstanceNorm2d(
         )
 
     def interval(lo, hi, shape):
-        # Of n values none is more than sqrt(n - 1) standard deviations from their mean, and none more than hi - lo.
-        most = min((shape[1] * shape[2] - 1) ** 0.5, (hi - lo) / eps**0.5)
+        most = (shape[1] * shape[2] - 1) ** 0.5  # of n values none is more standard deviations from their mean
         return -most, most
 
     return Effect(Whole(), Whole(), c, c, parameters=learnt * c, local=False, pixels=2, interval=interval)

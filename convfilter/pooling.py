@@ -95,7 +95,7 @@ def AdaptiveAvgPool2d(output_size) -> Effect:
     Example: AdaptiveAvgPool2d((None, 7))
     """
     sizes = output_size if isinstance(output_size, tuple) else (output_size,) * 2
-    if len(sizes) != 2:
+    if len(sizes) != 2 or output_size is None:
         raise ArgumentError("output_size", f"must be one number or a pair (height, width), not {show(output_size)}")
     axes = [Adaptive(None if size is None else whole(size, "output_size")) for size in sizes]
     return Effect(*axes, local=False, interval=unchanged)
@@ -113,8 +113,9 @@ def _windows(kernel_size, stride, padding, ceil_mode, dilation=1) -> list[Window
         for size, step, dil, pad in zip(sizes, steps, apart, pads, strict=True)
     ]
     for axis in axes:
-        if axis.before > axis.span // 2:
-            raise ArgumentError("padding", f"must be at most {axis.span // 2}, half the window, not {axis.before}")
+        if axis.before > axis.size // 2:
+            most = f"{axis.size // 2}, half of kernel_size {axis.size}"
+            raise ArgumentError("padding", f"must be at most {most}, and it is {axis.before}")
     return axes
 
 
