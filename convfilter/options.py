@@ -124,10 +124,14 @@ def _white(ctx, param, value: float) -> float:
     return value
 
 
+def _whole(ctx, param, value: str) -> int:
+    return int(value)
+
+
 SEED = option(PIPELINE, "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
               help="Seed of the random weights.")  # fmt: skip
 WHITE = option(PICTURES_IN, "--white", type=Finite(), default=255.0, callback=_white, metavar="FLOAT",
-               help="Tensor value of a white pixel: 255 as in the tutorial, 1 as in torchvision.  [default: 255]")  # fmt: skip
+               help="Tensor value of a white pixel: 255 unless said, as in the tutorial; or 1.")  # fmt: skip
 NORM = option(PICTURES_OUT, "--norm", type=click.Choice(MODES), default="minmax", show_default=True,
               help="How floats become gray: each channel from its minimum to its maximum; 0 to white; absolute values; "
               "0 as mid-gray.")  # fmt: skip
@@ -160,11 +164,13 @@ SHARED = (
     NORM,
     VMIN,
     VMAX,
-    option(PICTURES_OUT, "--bits", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Depth of a PNG."),
-    option(PICTURES_OUT, "--format", type=click.Choice(["png", "npy"]), default="png", show_default=True,
-           help="A picture, or the raw float32 values (HxW a channel) for numpy.load."),
+    option(PICTURES_OUT, "--bits", type=click.Choice(["8", "16"]), default="8", show_default=True, callback=_whole,
+           help="Depth of a PNG."),
+    option(PICTURES_OUT, "--format", type=click.Choice(["png", "npy"]),
+           help="A picture, or the raw float32 values (HxW a channel) for numpy.load.  [default: png, or -o's suffix]"),
     option(PICTURES_OUT, "--channels", type=Channels(), metavar="0,3-5", help="Only these output channels."),
-    option(PICTURES_OUT, "--grid", is_flag=True, help="One contact sheet a picture: the input and all channels, labelled."),
+    option(PICTURES_OUT, "--grid", is_flag=True,
+           help="One contact sheet a picture: the input and all channels, labelled."),
     option(PICTURES_OUT, "--keep", is_flag=True, help="With --grid: the single pictures too."),
     option(PICTURES_OUT, "--steps", is_flag=True, help="Save what comes out of every layer, not only the last."),
     option(PICTURES_OUT, "--compress", type=click.IntRange(0, 9), metavar="0..9",
@@ -180,7 +186,6 @@ SHARED = (
     option(RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object a picture instead of paths."),
     option(RUNNING, "-0", "--null", is_flag=True, help="End each printed path with NUL, for xargs -0."),
     option(RUNNING, "--fail-fast", is_flag=True, help="Stop at the first picture that fails."),
-    option(RUNNING, "--code", is_flag=True, help="Print the pipeline as a PyTorch script, and do nothing else."),
     option(RUNNING, "-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error."),
     option(RUNNING, "-v", "--verbose", count=True, help="Say more: what is passed over, and what was noted."),
 )  # fmt: skip

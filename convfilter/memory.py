@@ -1,0 +1,118 @@
+"""How much memory there is, and a share of it for each picture under way."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from convfilter.explain import peak_bytes
+from convfilter.pipeline import Pipeline
+
+DECODED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "LA": 4}  # Pillow's bytes a pixel; others take 4
+KEPT = 1 << 28  # bytes of floats up to which tiles keep an output between measuring and writing it
+TILES = 1 << 27  # bytes of the tiles under way, in all
+
+
+def predict(pipeline: Pipeline, header, options) -> int:
+    """Return about how many bytes a picture takes at its peak: decoded, on its way through the layers, and written.
+
+    ``header`` is the picture's ``images.Header``, and ``options`` the run's.
+
+    Raises:
+        PipelineError: a layer does not take a picture of this size.
+    """
+    shape = (1, header.height, header.width)
+    area = header.height * header.width
+    decoded = area * (1 if header.mode == "L" else DECODED.get(header.mode, 4) + 1)
+    if options.exact or options.steps:
+        return decoded + peak_bytes(pipeline, shape)
+    need = held = 0
+    for layer, (c, h, w) in zip(pipeline.layers, pipeline.shapes(shape), strict=True):
+        size = 4 * c * h * w
+        if not layer.effect.local:  # it sees the whole picture: what goes in and what comes out are held
+            before = 4 * shape[0] * shape[1] * shape[2]
+            need, held = max(need, held + before + 2 * size), size
+        shape = (c, h, w)
+    floats = size if size <= KEPT or options.grid or options.suffix == ".npy" else 0
+    pixels = c * h * w * options.bits // 8 if c > 1 else 0
+    return decoded + max(need, held + floats + pixels) + TILES
+
+
+def available() -> int:
+    """Return the bytes that a new program could use without swapping, as far as the system tells."""
+    for find in (_available_linux, _available_posix):
+        try:
+            return find()
+        except (OSError, ValueError, KeyError, AttributeError):
+            continue
+    return 4 << 30  # nothing is known: what a small machine has
+
+
+def _available_linux() -> int:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    try:  # inside a container its own limit counts
+        most = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):
+        return free
+    return min(free, max(most - used, 0))
+
+
+def _available_posix() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+class Budget:
+    """Memory that pictures under way share: each waits for its part, and the first one never waits."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.used = size, 0
+        self.changed = threading.Condition()
+
+    @contextmanager
+    def share(self) -> Iterator["Share"]:
+        """Give a share to ``take`` from, and take it back at the end."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            share.give_back()
+
+
+class Share:
+    """What one picture has taken of a budget."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget, self.taken = budget, 0
+
+    def take(self, need: int) -> None:
+        """Wait until ``need`` bytes are free for this picture, or until no other picture is under way."""
+        budget = self.budget
+        self.give_back()
+        with budget.changed:
+            budget.changed.wait_for(lambda: not budget.used or budget.used + need <= budget.size)
+            budget.used += need
+            self.taken = need
+
+    def give_back(self) -> None:
+        with self.budget.changed:
+            self.budget.used -= self.taken
+            self.taken = 0
+            self.budget.changed.notify_all()
+
+
+def show_bytes(count: float) -> str:
+    """Return a number of bytes as people write it.
+
+    >>> show_bytes(2_500_000_000), show_bytes(900)
+    ('2.3 GiB', '900 bytes')
+    """
+    if count < 1024:
+        return f"{count:.0f} bytes"
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024
+        if count < 1000:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1024:,.1f} TiB"
