@@ -103,6 +103,11 @@ def split_name(name: str) -> tuple[str, str]:
     return name, ""
 
 
+def clean(filter: str) -> str:
+    """Return a filter's name as a part of a file's name."""
+    return re.sub(r"[/\\\0]", "_", filter)
+
+
 def fold(name: str) -> str:
     """Return the name as a file system that knows neither case nor ways to write accents would see it."""
     if name.isascii():
@@ -176,19 +181,19 @@ def _fit(source, label: str, parts: Sequence[Part], filter: str, template: str |
         room = len(os.fsencode(label)) - excess - 13
         short = hashed(_cut(HASHED.sub("", label), room), source.identity) if room > 0 else label
         paths = [_render(source, short, part, filter, template, suffix) for part in parts]
-        paths = ["/".join(_squeeze(name, suffix) for name in path.split("/")) for path in paths]
+        paths = ["/".join(map(_squeeze, path.split("/"))) for path in paths]
     return [os.path.join(source.folder, path) for path in paths]
 
 
 def _render(source, label: str, part: Part, filter: str, template: str | None, suffix: str) -> str:
-    clean = re.sub(r"[/\\\0]", "_", filter)
+    filter = clean(filter)
     if template is None:
-        clean += "-" if _LOOSE.fullmatch(clean) else ""
+        filter += "-" if _LOOSE.fullmatch(filter) else ""
         template = "{stem}_{filter}"
         template += "_{frame}" if part.frames > 1 else ""
         template += "_{step}" if part.step else ""
         template += "_{channel}" if part.of > 1 or part.channel == "grid" else ""
-    values = {"stem": label, "filter": clean, "ext": source.ext, "step": part.step}
+    values = {"stem": label, "filter": filter, "ext": source.ext, "step": part.step}
     name = ""
     for text, field, width in _parse(template.removesuffix(suffix)):
         name += text
@@ -202,10 +207,11 @@ def _render(source, label: str, part: Part, filter: str, template: str | None, s
     return "/".join(n if n not in ("", ".", "..") else "_" for n in name.split("/")) + suffix
 
 
-def _squeeze(name: str, suffix: str) -> str:
+def _squeeze(name: str) -> str:
     """Return a name that fits, whatever made it long."""
     if len(os.fsencode(name)) <= LONGEST:
         return name
+    suffix = name[-4:] if name.endswith((".png", ".npy")) else ""
     return hashed(_cut(name, LONGEST - 13 - len(suffix)), name) + suffix
 
 

@@ -1,25 +1,15 @@
-"""Writes all outputs of a picture or none: temporary files beside their targets, renamed when every one is whole."""
+"""Writes all outputs of a picture or none: under temporary names first, then renamed when every one is whole."""
 
-import ast
 import contextlib
 import errno
-import math
 import os
-import re
-import secrets
 import threading
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from convfilter.errors import OutputError, escape
+from convfilter.temporary import create_beside, create_locked, invent, remove_stale, unlink
 
-try:
-    import fcntl
-except ImportError:  # Windows: there a file that is open cannot be removed, which tells the living as well
-    fcntl = None
-
-TEMPORARY = re.compile(r"\.convfilter-[0-9a-f]{16}\.tmp")
-PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -40,7 +30,7 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 class Outputs:
     """The outputs of one run: gives out batches, and after ``stop()`` no file appears any more.
 
-    ``folder`` is the one folder that all outputs go to, where there is one: what fails for it fails for all.
+    ``folder`` is the one folder in or below which all outputs go, where there is one: what makes it useless is fatal.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, Outputs().batch() as batch:
@@ -54,8 +44,8 @@ class Outputs:
     def __init__(self, *, no_clobber: bool = False, folder: str | None = None) -> None:
         self.no_clobber, self.folder = no_clobber, folder
         self.stopped = False
-        self._lock = threading.RLock()
-        self._live: set[Batch] = set()
+        self.lock = threading.RLock()  # held while files get their names
+        self.live: set[Batch] = set()
         self._tidied: dict[str, None] = {}
 
     def batch(self) -> "Batch":
@@ -63,22 +53,28 @@ class Outputs:
         return Batch(self)
 
     def tidy(self, folder: str) -> None:
-        """Make the folder, with those above it, and remove what killed runs left there; once a run."""
-        with self._lock:
-            if folder in self._tidied:
-                return
-            if len(self._tidied) >= 4096:
-                del self._tidied[next(iter(self._tidied))]
-            self._tidied[folder] = None
-        make_folder(folder, fatal=folder == self.folder)
-        remove_stale(folder)
+        """Make the folder and those above it, and remove what killed runs left there; the first time it is named."""
+        with self.lock:
+            if folder not in self._tidied:
+                make_folder(folder)
+                remove_stale(folder)
+                if len(self._tidied) >= 4096:
+                    del self._tidied[next(iter(self._tidied))]
+                self._tidied[folder] = None
 
     def stop(self) -> None:
-        """Let no commit happen from now on, and remove every temporary file of this run."""
-        with self._lock:
+        """Let no file appear from now on, and remove every temporary file of this run."""
+        with self.lock:
             self.stopped = True
-            for batch in list(self._live):
+            for batch in list(self.live):
                 batch.discard()
+
+    def is_lost(self, failed: str | None = None) -> bool:
+        """Return whether the folder that all outputs need is gone, or is the one where a file could not be made."""
+        if self.folder is None:
+            return False
+        same = failed is not None and os.path.normpath(failed) == os.path.normpath(self.folder)
+        return same or not os.path.isdir(self.folder)
 
 
 class Batch:
@@ -89,7 +85,8 @@ class Batch:
 
     def __init__(self, outputs: Outputs) -> None:
         self._outputs = outputs
-        self._files: list[tuple[str, str, BinaryIO]] = []  # path, temporary path, file
+        self._files: list[_File] = []
+        self._locked: dict[str, str] = {}  # the temporary file that keeps a folder's others from being taken for stale
 
     def __enter__(self) -> "Batch":
         return self
@@ -98,181 +95,152 @@ class Batch:
         self.discard()
 
     def open(self, path: str) -> "_File":
-        """Return a binary file to write, which lies beside ``path`` under a temporary name; leave it open."""
+        """Return a binary file to write, which lies beside ``path`` under a temporary name until the commit."""
         if self._outputs.no_clobber and os.path.lexists(path):
             raise _exists(path)
         if os.path.isdir(path):
             raise _error(path, errno.EISDIR)
-        folder = os.path.dirname(path) or "."
-        self._outputs.tidy(folder)
-        with _explained(path, fatal=folder == self._outputs.folder):
-            temporary, file = _create_temporary(os.path.dirname(path))
-        with self._outputs._lock:
-            self._files.append((path, temporary, file))
-            self._outputs._live.add(self)
+        folder = os.path.dirname(path) or os.curdir
+        locked = self._locked.get(folder)
+        try:
+            self._outputs.tidy(folder)
+            with _explained(path):
+                temporary, file = create_beside(locked, len(self._files)) if locked else create_locked(folder)
+        except OutputError as error:
+            error.fatal = error.fatal or self._outputs.is_lost(folder)
+            raise
+        self._locked.setdefault(folder, temporary)
+        opened = _File(path, temporary, file, is_locked=not locked)
+        with self._outputs.lock:
+            self._files.append(opened)
+            self._outputs.live.add(self)
             if self._outputs.stopped:
                 self.discard()
-                raise OutputError(f"{escape(path)}: stopped", fatal=True)
-        return _File(file, path)
+                raise _stopped(path)
+        return opened
 
     def commit(self) -> None:
-        """Give every file its name: all appear, or none and OutputError says why; earlier ones are restored then."""
-        for path, _, file in self._files:
-            with _explained(path):
-                file.flush()
-                os.close(os.dup(file.fileno()))  # a network disk that is full says so when a file is closed
-        with self._outputs._lock:
-            if self._outputs.stopped:
-                self.discard()
-                raise OutputError("stopped before the outputs were complete", fatal=True)
-            try:
-                _rename_all(self._files, self._outputs.no_clobber)
-            finally:
-                self.discard()
+        """Give every file its name: all appear, or none and OutputError says why, with what was there before restored.
+
+        Files are not synced to the disk, which would take longer than all else: each is whole when it appears even if
+        the process is killed, but a machine that loses power may have lost the last seconds of it.
+        """
+        with self._outputs.lock:
+            files = sorted(self._files, key=lambda file: file.is_locked)  # a lock goes after what it guards
+        try:
+            for file in files:
+                file.close()
+            with self._outputs.lock:
+                if self._outputs.stopped:
+                    raise _stopped("outputs")
+                _rename_all(files, self._outputs.no_clobber)
+        except OutputError as error:
+            error.fatal = error.fatal or self._outputs.is_lost()
+            raise
+        finally:
+            self.discard()
 
     def discard(self) -> None:
         """Remove what has not been committed."""
-        with self._outputs._lock:
-            files, self._files = self._files, []
-            self._outputs._live.discard(self)
-        for _, temporary, file in files:
-            if fcntl:
-                _unlink(temporary)  # while the lock is held: no other run takes it for a dead one's
-            with contextlib.suppress(OSError):
-                file.close()
-            if not fcntl:
-                _unlink(temporary)
+        with self._outputs.lock:
+            self._outputs.live.discard(self)
+            while self._files:
+                self._files.pop().discard()
+            self._locked.clear()
 
 
 class _File:
     """A binary file to write, whose errors name the output."""
 
-    def __init__(self, file: BinaryIO, path: str) -> None:
-        self._file, self._path = file, path
+    def __init__(self, path: str, temporary: str, file: BinaryIO, *, is_locked: bool) -> None:
+        self.path, self.temporary, self.is_locked = path, temporary, is_locked
+        self._file = file
+
+    def __enter__(self) -> "_File":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
 
     def write(self, data) -> int:
-        with _explained(self._path):
+        with _explained(self.path):
             return self._file.write(data)
 
     def writelines(self, pieces: Iterable) -> None:
-        with _explained(self._path):
+        with _explained(self.path):
             self._file.writelines(pieces)
 
     def flush(self) -> None:
-        with _explained(self._path):
+        with _explained(self.path):
             self._file.flush()
 
+    def close(self) -> None:
+        """Finish writing; the file appears with the batch's commit."""
+        with _explained(self.path):
+            if not self.is_locked:
+                self._file.close()
+            elif not self._file.closed:
+                self._file.flush()
+                os.close(os.dup(self._file.fileno()))  # a network disk tells that it is full when a file is closed
 
-def make_folder(folder: str, *, fatal: bool = False) -> None:
+    def rename(self, *, no_clobber: bool) -> None:
+        if os.name == "nt":
+            self._file.close()  # no open file can be renamed there
+        (_appear if no_clobber else os.replace)(self.temporary, self.path)
+
+    def discard(self) -> None:
+        if os.name != "nt":
+            unlink(self.temporary)  # before the lock goes, so that no other run takes it for a stale one
+        with contextlib.suppress(OSError):
+            self._file.close()
+        unlink(self.temporary)
+
+
+def make_folder(folder: str) -> None:
     """Make a folder and those above it, where they are missing; OutputError where that cannot be."""
     try:
         os.makedirs(folder, exist_ok=True)
     except FileExistsError:
-        raise OutputError(f"{escape(folder)}: is a file, and outputs need a folder", fatal=fatal) from None
+        what = "a link to nothing" if os.path.islink(folder) else "a file"
+        raise OutputError(f"{escape(folder)}: is {what}, and outputs need a folder") from None
     except OSError as error:
-        raise _error(folder, error.errno, fatal) from None
+        raise _error(folder, error.errno, "made") from None
 
 
-def remove_stale(folder: str) -> None:
-    """Remove temporary files that killed runs left in a folder; those of runs that live stay."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                with contextlib.suppress(OSError), open(entry.path, "rb") as file:
-                    if fcntl:
-                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        os.unlink(entry.path)
-                if not fcntl:
-                    _unlink(entry.path)
-
-
-def is_done(source: str, outputs: Iterable[str]) -> bool:
-    """Return whether every output is there, whole (PNG or NPY, by its suffix) and not older than the source."""
-    try:
-        since = os.stat(source).st_mtime_ns
-        return all(os.stat(path).st_mtime_ns >= since and is_whole(path) for path in outputs)
-    except OSError:
-        return False
-
-
-def is_whole(path: str) -> bool:
-    """Return whether a PNG file has its start and its end, or an NPY file the size that its header says."""
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        start = file.read(4096)
-        if path.endswith(".npy"):
-            return _npy_size(start) == size
-        file.seek(max(0, size - len(PNG_END)))
-        return start.startswith(PNG_START) and file.read() == PNG_END
-
-
-def _npy_size(start: bytes) -> int:
-    """Return the size in bytes that an NPY file has by its header, or -1."""
-    wide = start[6:7] > b"\1"
-    header = 12 if wide else 10
-    length = int.from_bytes(start[8:header], "little")
-    with contextlib.suppress(ValueError, SyntaxError, KeyError, TypeError):
-        if start.startswith(b"\x93NUMPY"):
-            fields = ast.literal_eval(start[header : header + length].decode("latin-1").strip())
-            return header + length + math.prod(fields["shape"]) * int(fields["descr"][2:])
-    return -1
-
-
-def _create_temporary(folder: str) -> tuple[str, BinaryIO]:
-    while True:
-        path = os.path.join(folder, f".convfilter-{secrets.token_hex(8)}.tmp")
-        file = open(path, "xb")  # noqa: SIM115
-        if not fcntl:
-            return path, file
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(file.fileno()).st_nlink:
-                return path, file
-        except BlockingIOError:
-            pass  # another run is just removing it as a dead one's
-        except OSError:
-            return path, file  # a file system without locks; remove_stale leaves such files alone, too
-        file.close()
-
-
-def _rename_all(files: list[tuple[str, str, BinaryIO]], no_clobber: bool) -> None:
+def _rename_all(files: list[_File], no_clobber: bool) -> None:
     """Rename every temporary file to its path; if one fails, undo those before it and raise."""
-    done: list[tuple[str, str | None]] = []  # path, and where its earlier content is kept
-    try:
-        for path, temporary, file in files:
-            with _explained(path):
-                if not fcntl:
-                    file.close()  # Windows renames no open file
-                if no_clobber:
-                    _appear(temporary, path)
-                    done.append((path, None))
-                    continue
-                kept = _keep(path) if path != files[-1][0] else None
-                done.append((path, kept)) if kept else None
-                os.replace(temporary, path)
-                done.append((path, None)) if not kept else None
-    except BaseException:
-        for path, kept in reversed(done):
-            with contextlib.suppress(OSError):
-                os.replace(kept, path) if kept else os.unlink(path)
-        raise
-    for _, kept in done:
-        if kept:
-            _unlink(kept)
+    kept = []
+    with contextlib.ExitStack() as undo:
+        for file in files:
+            with _explained(file.path):
+                is_new = no_clobber or not os.path.lexists(file.path)
+                if not is_new and file is not files[-1] and (before := _keep(file.path)):
+                    kept.append(before)
+                    undo.callback(_put_back, before, file.path)
+                file.rename(no_clobber=no_clobber)
+                if is_new:
+                    undo.callback(unlink, file.path)
+        undo.pop_all()
+    for before in kept:
+        unlink(before)
 
 
 def _keep(path: str) -> str | None:
-    """Keep what is at the path under a second name, and return that; None if nothing is there."""
-    kept = os.path.join(os.path.dirname(path), f".convfilter-{secrets.token_hex(8)}.tmp")
+    """Give what is at the path a second name, and return that; None where there are no hard links."""
+    kept = invent(os.path.dirname(path))
     try:
         os.link(path, kept, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        os.rename(path, kept)
+        return None
     return kept
+
+
+def _put_back(kept: str, path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.replace(kept, path)
+    unlink(kept)  # is still there where both were the same file
 
 
 def _appear(temporary: str, path: str) -> None:
@@ -292,24 +260,23 @@ def _appear(temporary: str, path: str) -> None:
 
 
 @contextlib.contextmanager
-def _explained(path: str, *, fatal: bool = False) -> Iterator[None]:
+def _explained(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _error(path, error.errno, fatal) from None
-    except ValueError:  # a file closed by stop()
-        raise OutputError(f"{escape(path)}: stopped", fatal=True) from None
+        raise _error(path, error.errno) from None
+    except ValueError:  # a file that stop() has closed
+        raise _stopped(path) from None
 
 
-def _error(path: str, number: int | None, fatal: bool = False) -> OutputError:
+def _error(path: str, number: int | None, done: str = "written") -> OutputError:
     reason = _REASONS.get(number, os.strerror(number) if number else "unknown error")
-    return OutputError(f"{escape(path)}: cannot be written: {reason}", fatal=fatal or number in _FATAL)
+    return OutputError(f"{escape(path)}: cannot be {done}: {reason}", fatal=number in _FATAL)
+
+
+def _stopped(path: str) -> OutputError:
+    return OutputError(f"{escape(path)}: not written: the run was stopped", fatal=True)
 
 
 def _exists(path: str) -> OutputError:
     return OutputError(f"{escape(path)}: exists, and --no-clobber keeps it")
-
-
-def _unlink(path: str) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(path)

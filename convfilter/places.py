@@ -1,0 +1,156 @@
+"""Where the outputs of named files and folders go, and what they are labelled, so that no two ever meet."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from convfilter.errors import UsageError, escape
+from convfilter.names import choose_labels, clean, fold, hashed, split_name
+
+SUFFIXES = (".png", ".npy")
+
+
+class Places:
+    """The places of one run's outputs, known before the first folder is listed.
+
+    ``files`` and ``roots`` are the paths of named files ("-" is standard input) and folders, each named once;
+    ``output`` is the value of -o: without it outputs go beside a file, and to PHOTOS_FILTER beside a folder PHOTOS. In
+    a folder given with -o, a named folder has a sub-folder of its own, unless it is ``alone``, the only input.
+    ``extension`` is true where names hold {ext} anyway. UsageError where a folder has no folder beside it.
+
+    >>> places = Places(["x/a.png", "y/a.png"], ["photos"], output="out", filter="edge")
+    >>> places.of_file("x/a.png")[1][0], places.of_root("photos").replace(os.sep, "/")
+    ('x_a.png', 'out/photos')
+    """
+
+    def __init__(
+        self,
+        files: Sequence[str],
+        roots: Sequence[str],
+        *,
+        output: str | None,
+        filter: str,
+        extension: bool = False,
+        alone: bool = False,
+    ) -> None:
+        self._extension = extension
+        single = output is not None and (output == "-" or is_file_name(output))
+        self._output = os.path.dirname(output) or os.curdir if single else output
+        self._roots = self._place_roots(roots, filter, alone)
+        self._trees = set() if single else {os.path.realpath(folder) for folder in self._roots.values()}
+        folders = {self._output} if single else {self._folder(path) or os.curdir for path in files}
+        self._folders = self._trees | ({os.path.realpath(folder) for folder in folders} if output != "-" else set())
+        self._counts: Counter[tuple[str, ...]] = Counter()
+        for path in files:
+            self._counts.update({self._key(path, label) for label in _file_labels(path)})
+
+    def of_root(self, root: str) -> str:
+        """Return the folder that the outputs of a named folder go to; its sub-folders keep their places below it."""
+        return self._roots[root]
+
+    def of_file(self, path: str) -> tuple[str, tuple[str, ...]]:
+        """Return the folder that a named file's outputs go to, and the labels they may have, the best first."""
+        folder = self._folder(path)
+        real = os.path.realpath(folder or os.curdir)
+        crowded = self._roots and self._output is None and not self._trees.isdisjoint((real, *above(real)))
+        labels = choose_labels(
+            _file_labels(path), path, lambda label: not crowded and self._counts[self._key(path, label)] == 1
+        )
+        return folder, labels
+
+    def are_in(self, real: str) -> bool:
+        """Return whether some outputs go to this folder (by its real path) or below it."""
+        return any(real in (folder, *above(folder)) for folder in self._folders)
+
+    def take(self, real: str) -> bool:
+        """Return whether a folder (by its real path) is one for outputs, which no walk enters."""
+        if real in self._trees:
+            return True
+        return any(fold(real) == fold(tree) and _is_same(real, tree) for tree in self._trees)
+
+    def _folder(self, path: str) -> str:
+        if self._output is not None:
+            return self._output
+        return "" if path == "-" else os.path.dirname(path)
+
+    def _key(self, path: str, label: str) -> tuple[str, ...]:
+        place = "" if self._output is not None else os.path.realpath(self._folder(path) or os.curdir)
+        return place, fold(label), fold(split_name(path)[1]) if self._extension else ""
+
+    def _place_roots(self, roots: Sequence[str], filter: str, alone: bool) -> dict[str, str]:
+        if self._output is not None:
+            if alone:
+                return dict.fromkeys(roots, self._output)
+            choices = {root: _root_labels(root) for root in roots}
+            counts = Counter(fold(label) for labels in choices.values() for label in labels)
+            return {
+                root: os.path.join(self._output, folder_label(labels, root, counts)) for root, labels in choices.items()
+            }
+        placed = {root: beside(root, filter) for root in roots}
+        trees = Counter(map(os.path.realpath, placed.values()))
+        for root, folder in placed.items():
+            real = os.path.realpath(folder)
+            if trees[real] > 1 or any(up in trees for up in above(real)):
+                placed[root] = hashed(folder, root)
+        return placed
+
+
+def is_file_name(output: str) -> bool:
+    """Return whether the value of -o names a file: it ends in .png or .npy, and is no folder.
+
+    >>> is_file_name("edges.png"), is_file_name("edges")
+    (True, False)
+    """
+    return output.lower().endswith(SUFFIXES) and not os.path.isdir(output)
+
+
+def beside(root: str, filter: str) -> str:
+    """Return the folder beside a folder that its outputs go to.
+
+    >>> beside("photos/", "edge")
+    'photos_edge'
+    """
+    path = root.rstrip("/" + os.sep)
+    if os.path.basename(path) in (os.curdir, os.pardir):
+        path = os.path.normpath(os.path.join(path, os.pardir, os.path.basename(os.path.realpath(path))))
+    if not os.path.basename(path) or os.path.basename(path) == os.pardir:
+        raise UsageError(f"{escape(root)} has no folder beside it; say with -o where its outputs go")
+    return f"{path}_{clean(filter)}"
+
+
+def folder_label(labels: Sequence[str], identity: str, counts: Counter[str]) -> str:
+    """Return the first label that only one folder has (``counts`` is of folded labels) and that looks like no file."""
+    return choose_labels(
+        labels, identity, lambda label: counts[fold(label)] == 1 and not label.lower().endswith(SUFFIXES)
+    )[0]
+
+
+def above(path: str) -> Iterator[str]:
+    """Yield the folders above a path, the nearest first.
+
+    >>> list(above("/a/b"))
+    ['/a', '/']
+    """
+    while (up := os.path.dirname(path)) != path:
+        yield up
+        path = up
+
+
+def _file_labels(path: str) -> list[str]:
+    if path == "-":
+        return ["stdin"]
+    folder, name = os.path.split(path)
+    parent = os.path.basename(os.path.realpath(folder or os.curdir))
+    return [split_name(name)[0], name, f"{parent}_{name}"]
+
+
+def _root_labels(root: str) -> list[str]:
+    folder, name = os.path.split(os.path.realpath(root))
+    return [name or "root", f"{os.path.basename(folder)}_{name}"]
+
+
+def _is_same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
