@@ -1,0 +1,29 @@
+import os
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--rewrite", action="store_true", help="write the golden files anew, from what the program says now"
+    )
+    parser.addoption("--soak", action="store_true", help="run the tests that take minutes, too")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--soak"):
+        for item in items:
+            if item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes; runs only with --soak"))
+
+
+@pytest.fixture
+def golden(request):
+    """Compare a text with a golden file, or write that file anew where --rewrite says so."""
+
+    def compare(path, text: str) -> None:
+        if request.config.getoption("--rewrite"):
+            path.write_text(text, encoding="utf-8", newline="\n")
+        assert text == path.read_text(encoding="utf-8"), f"run pytest --rewrite if {os.path.relpath(path)} is to change"
+
+    return compare
