@@ -155,8 +155,11 @@ def curve(**choices):
 
 
 REQUIRED = {"Conv2d": 3, "ConvTranspose2d": 3, "Threshold": 2, "LPPool2d": 2, "ConstantPad2d": 2} | dict.fromkeys(
-    "MaxPool2d AvgPool2d FractionalMaxPool2d AdaptiveMaxPool2d AdaptiveAvgPool2d ZeroPad2d ReflectionPad2d".split()
-    + "ReplicationPad2d CircularPad2d PixelShuffle PixelUnshuffle InstanceNorm2d LocalResponseNorm".split(),
+    [
+        *("MaxPool2d", "AvgPool2d", "FractionalMaxPool2d", "AdaptiveMaxPool2d", "AdaptiveAvgPool2d", "ZeroPad2d"),
+        *("ReflectionPad2d", "ReplicationPad2d", "CircularPad2d", "PixelShuffle", "PixelUnshuffle", "InstanceNorm2d"),
+        "LocalResponseNorm",
+    ],
     1,
 )
 NUMBERS = (0.1, 0.5, 1, 2.5)
