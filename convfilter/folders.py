@@ -214,13 +214,13 @@ class Folders:
     def _labels(self, root: _Root, path: str, name: str, listing: Listing) -> tuple[str, ...]:
         stem, ext = split_name(name)
 
-        def is_free(label: str) -> bool:
-            rivals = (rival for rival in listing.rivals(label) if rival != name)
-            if self._extension:
-                rivals = (rival for rival in rivals if fold(split_name(rival)[1]) == fold(ext))
-            return all(self._reason(root, path, rival, listing) for rival in rivals)
+        def rivals(label: str) -> Iterator[tuple[str, bool]]:
+            for rival, theirs in listing.rivals(label):
+                same = not self._extension or fold(split_name(rival)[1]) == fold(ext)
+                if rival != name and same and self._reason(root, path, rival, listing) is None:
+                    yield theirs, theirs == split_name(rival)[0]
 
-        return choose_labels([stem, name], name, is_free)
+        return choose_labels([stem, name], name, rivals)
 
     def _is_ours(self, root: _Root, full: str, name: str, listing: Listing) -> bool:
         """Return whether a picture is an output of an earlier run that is to be passed over."""

@@ -120,10 +120,26 @@ def hashed(label: str, identity: str) -> str:
     return f"{label}~{blake2b(os.fsencode(identity), digest_size=6).hexdigest()}"
 
 
-def choose_labels(candidates: Iterable[str], identity: str, is_free: Callable[[str], bool]) -> tuple[str, ...]:
-    """Return those candidates that are free, and last the one that always is."""
-    candidates = list(dict.fromkeys(candidates))
-    free = [c for c in candidates if not HASHED.search(c) and is_free(c)]
+def choose_labels(
+    candidates: Sequence[str], identity: str, rivals: Callable[[str], Iterable[tuple[str, bool]]] = lambda label: ()
+) -> tuple[str, ...]:
+    """Return those candidates that no other source takes, and last a hashed one that always is free.
+
+    ``rivals(label)`` yields the candidates of others that fold to the same, and if each is its source's first. A first
+    candidate is taken only where there are none. A later one may meet first ones, which then are not taken, and of
+    those that meet it the one that is spelled as it folds keeps it: of a.png and A.png, a.png.
+
+    >>> choose_labels(["a", "a.png"], "a.png", {"a": [("a", True)], "a.png": [("A.png", False)]}.get)
+    ('a.png', 'a.png~b507adc5993d')
+    """
+    free = []
+    for label in dict.fromkeys(candidates):
+        others = list(rivals(label))
+        if label != candidates[0]:
+            others = [theirs for theirs, first in others if not first]
+            others = others if label in others or label != fold(label) else []
+        if not others and not HASHED.search(label):
+            free.append(label)
     return (*free, hashed(candidates[-1], identity))
 
 
@@ -226,7 +242,7 @@ class Listing:
     """The names in one folder, in order, so that those which could share a label are found without a walk.
 
     >>> list(Listing(["b.png", "A.png", "a.jpg", "a.v1.png"]).rivals("a"))
-    ['a.jpg', 'A.png']
+    [('a.jpg', 'a'), ('A.png', 'A')]
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -234,13 +250,15 @@ class Listing:
         self.names = [name for _, name in pairs]
         self._folded = [folded for folded, _ in pairs]
 
-    def rivals(self, label: str) -> Iterator[str]:
-        """Yield the names that are the label, or whose stem is, as a file system that folds them would see it."""
+    def rivals(self, label: str) -> Iterator[tuple[str, str]]:
+        """Yield the names that fold to what the label does, or whose stems do: each with what of it folds so."""
         folded = fold(label)
-        yield from self._between(folded, folded + "\0")
+        for name in self._between(folded, folded + "\0"):
+            yield name, name
         for name in self._between(folded + ".", folded + "/"):
-            if fold(split_name(name)[0]) == folded:
-                yield name
+            stem, _ = split_name(name)
+            if fold(stem) == folded:
+                yield name, stem
 
     def _between(self, first: str, last: str) -> Iterator[str]:
         for i in range(bisect_left(self._folded, first), bisect_left(self._folded, last)):

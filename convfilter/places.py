@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from convfilter.errors import UsageError, escape
-from convfilter.names import choose_labels, clean, fold, hashed, split_name
+from convfilter.names import HASHED, choose_labels, clean, fold, hashed, split_name
 
 SUFFIXES = (".png", ".npy")
 
@@ -40,9 +40,10 @@ class Places:
         self._trees = set() if single else {os.path.realpath(folder) for folder in self._roots.values()}
         folders = {self._output} if single else {self._folder(path) or os.curdir for path in files}
         self._folders = self._trees | ({os.path.realpath(folder) for folder in folders} if output != "-" else set())
-        self._counts: Counter[tuple[str, ...]] = Counter()
+        self._claims: dict[tuple[str, ...], list[tuple[str, str]]] = {}  # what folds alike: path and label of each
         for path in files:
-            self._counts.update({self._key(path, label) for label in _file_labels(path)})
+            for label in _file_labels(path):
+                self._claims.setdefault(self._key(path, label), []).append((path, label))
 
     def of_root(self, root: str) -> str:
         """Return the folder that the outputs of a named folder go to; its sub-folders keep their places below it."""
@@ -53,10 +54,15 @@ class Places:
         folder = self._folder(path)
         real = os.path.realpath(folder or os.curdir)
         crowded = self._roots and self._output is None and not self._trees.isdisjoint((real, *above(real)))
-        labels = choose_labels(
-            _file_labels(path), path, lambda label: not crowded and self._counts[self._key(path, label)] == 1
-        )
-        return folder, labels
+        if crowded:
+            return folder, (hashed(os.path.basename(path), path),)
+
+        def rivals(label: str) -> Iterator[tuple[str, bool]]:
+            for other, theirs in self._claims[self._key(path, label)]:
+                if other != path:
+                    yield theirs, theirs == _file_labels(other)[0]
+
+        return folder, choose_labels(_file_labels(path), path, rivals)
 
     def are_in(self, real: str) -> bool:
         """Return whether some outputs go to this folder (by its real path) or below it."""
@@ -120,9 +126,10 @@ def beside(root: str, filter: str) -> str:
 
 def folder_label(labels: Sequence[str], identity: str, counts: Counter[str]) -> str:
     """Return the first label that only one folder has (``counts`` is of folded labels) and that looks like no file."""
-    return choose_labels(
-        labels, identity, lambda label: counts[fold(label)] == 1 and not label.lower().endswith(SUFFIXES)
-    )[0]
+    for label in labels:
+        if counts[fold(label)] == 1 and not label.lower().endswith(SUFFIXES) and not HASHED.search(label):
+            return label
+    return hashed(labels[-1], identity)
 
 
 def above(path: str) -> Iterator[str]:
