@@ -42,7 +42,7 @@ class Places:
         self._folders = self._trees | ({os.path.realpath(folder) for folder in folders} if output != "-" else set())
         self._claims: dict[tuple[str, ...], list[tuple[str, str]]] = {}  # what folds alike: path and label of each
         for path in files:
-            for label in _file_labels(path):
+            for label in self._labels(path):
                 self._claims.setdefault(self._key(path, label), []).append((path, label))
 
     def of_root(self, root: str) -> str:
@@ -60,9 +60,9 @@ class Places:
         def rivals(label: str) -> Iterator[tuple[str, bool]]:
             for other, theirs in self._claims[self._key(path, label)]:
                 if other != path:
-                    yield theirs, theirs == _file_labels(other)[0]
+                    yield theirs, theirs == self._labels(other)[0]
 
-        return folder, choose_labels(_file_labels(path), path, rivals)
+        return folder, choose_labels(self._labels(path), path, rivals)
 
     def are_in(self, real: str) -> bool:
         """Return whether some outputs go to this folder (by its real path) or below it."""
@@ -78,6 +78,14 @@ class Places:
         if self._output is not None:
             return self._output
         return "" if path == "-" else os.path.dirname(path)
+
+    def _labels(self, path: str) -> list[str]:
+        """Return what a file's outputs may be labelled: photo, photo.png, and among those of -o folder_photo.png."""
+        if path == "-":
+            return ["stdin"]
+        folder, name = os.path.split(path)
+        parent = os.path.basename(os.path.realpath(folder or os.curdir))
+        return [split_name(name)[0], name, *([f"{parent}_{name}"] if self._output is not None else [])]
 
     def _key(self, path: str, label: str) -> tuple[str, ...]:
         place = "" if self._output is not None else os.path.realpath(self._folder(path) or os.curdir)
@@ -141,14 +149,6 @@ def above(path: str) -> Iterator[str]:
     while (up := os.path.dirname(path)) != path:
         yield up
         path = up
-
-
-def _file_labels(path: str) -> list[str]:
-    if path == "-":
-        return ["stdin"]
-    folder, name = os.path.split(path)
-    parent = os.path.basename(os.path.realpath(folder or os.curdir))
-    return [split_name(name)[0], name, f"{parent}_{name}"]
 
 
 def _root_labels(root: str) -> list[str]:
