@@ -124,6 +124,14 @@ def _white(ctx, param, value: float) -> float:
     return value
 
 
+def _colour(ctx, param, value: str) -> str:
+    if value != "white":  # the default needs no Pillow to be known as a colour
+        from convfilter.gray import parse_background
+
+        parse_background(value)
+    return value
+
+
 def _whole(ctx, param, value: str) -> int:
     return int(value)
 
@@ -137,7 +145,7 @@ NORM = option(PICTURES_OUT, "--norm", type=click.Choice(MODES), default="minmax"
               "0 as mid-gray.")  # fmt: skip
 VMIN = option(PICTURES_OUT, "--vmin", type=Finite(), metavar="FLOAT", help="The value that is black, in every picture.")
 VMAX = option(PICTURES_OUT, "--vmax", type=Finite(), metavar="FLOAT", help="The value that is white, in every picture.")
-BACKGROUND = option(PICTURES_IN, "--background", default="white", show_default=True, metavar="COLOR",
+BACKGROUND = option(PICTURES_IN, "--background", default="white", show_default=True, callback=_colour, metavar="COLOR",
                     help="What shows through transparency: a name, or #rrggbb.")  # fmt: skip
 PRESETS_FILE = option(PIPELINE, "--presets", "presets_file", type=click.Path(), metavar="FILE",
                       help="Your own presets, a TOML file.")  # fmt: skip
