@@ -272,7 +272,7 @@ class Filter(nn.Module):
         mode = "constant" if self.mode == "zeros" else self.mode
         x = F.pad(x, (left, right, top, bottom), mode=mode)
         outs = [
-            F.conv2d(x[:, c : c + 1], k[None, None], stride=self.stride, dilation=self.dilation)
+            F.conv2d(x[:, c : c + 1], k[None, None].to(x), stride=self.stride, dilation=self.dilation)
             for c in range(x.shape[1])
             for k in full
         ]
