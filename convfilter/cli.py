@@ -101,6 +101,56 @@ def run(ctx: click.Context, pipeline: str, inputs: tuple[str, ...], presets_file
     _run(ctx, parse(pipeline, presets=_presets(ctx, presets_file)), inputs, kwargs)
 
 
+@cli.command(cls=options.Command, short_help="What each layer of a pipeline does, without a picture.")
+@click.argument("pipeline")
+@options.option(options.PICTURES_IN, "--size", type=options.Pair("size", "x", "640x480", least=1), metavar="WxH",
+                help="The picture's width and height.  [default: 512x512]")  # fmt: skip
+@options.option(
+    options.PICTURES_IN, "--image", type=click.Path(), metavar="FILE", help="Take the size of this picture."
+)
+@options.option(options.RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@options.WHITE
+@options.PRESETS_FILE
+@click.pass_context
+def explain(
+    ctx: click.Context, pipeline: str, size: tuple[int, int] | None, image: str | None, as_json: bool, white: float,
+    presets_file: str | None,
+) -> None:  # fmt: skip
+    """Show what each layer of PIPELINE does to a picture: the output's size with the sum that gives it, parameters,
+    multiply-adds, receptive field, and the range of values that can come out. No picture is needed.
+
+    \b
+    Examples:
+      convfilter explain 'Conv2d(1, 8, 3, stride=2) | ReLU | MaxPool2d(2)' --size 640x480
+      convfilter explain tutorial --json
+    """
+    import json
+    import shutil
+
+    from convfilter.explain import explain as explain_pipeline
+    from convfilter.tables import write_table
+
+    parsed = parse(pipeline, presets=_presets(ctx, presets_file))
+    if size and image:
+        raise UsageError("--size and --image both say how large the picture is; give one of them")
+    width, height = size or (512, 512)
+    if image:
+        from convfilter.images import read_header
+
+        try:
+            header = read_header(image)
+        except InputError as error:
+            raise InputError(f"{escape(image)}: {error}") from None
+        width, height = header.width, header.height
+    explanation = explain_pipeline(parsed, (1, height, width), white=white)
+    if as_json and not explanation.error:
+        click.echo(json.dumps(explanation.to_dict()))
+    elif not as_json:
+        click.echo(write_table(explanation, shutil.get_terminal_size().columns))
+    if explanation.error:
+        raise explanation.error
+
+
 @cli.command()
 @click.pass_context
 def presets(ctx: click.Context) -> None:

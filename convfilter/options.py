@@ -67,6 +67,24 @@ class Size(click.ParamType):
         return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
 
 
+class Pair(click.ParamType):
+    """Two whole numbers, such as 640x480 or 3,5, with ``mark`` between them; kept as a tuple."""
+
+    def __init__(self, name: str, mark: str, example: str, least: int = 0, most: int = 10_000_000) -> None:
+        self.name, self.mark, self.example, self.least, self.most = name, mark, example, least, most
+
+    def convert(self, value, param, ctx) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        words = str(value).lower().split(self.mark)
+        if len(words) == 2 and all(re.fullmatch(r"\s*[0-9]{1,8}\s*", word) for word in words):
+            pair = int(words[0]), int(words[1])
+            if self.least <= min(pair) and max(pair) <= self.most:
+                return pair
+        limits = f"numbers from {self.least} to {self.most:,}"
+        self.fail(f"{value!r} is no {self.name}; write it as {self.example}, {limits}", param, ctx)
+
+
 class Channels(click.ParamType):
     """Channel numbers and ranges, such as 0,3-5; kept as a sorted tuple of numbers."""
 

@@ -38,7 +38,7 @@ def write_table(explanation: Explanation, width: int = 80) -> str:
 
     A wide terminal gets every layer on one line. Where that does not fit, the sums that give the output's height and
     width go below the layer, then its kernel, stride, padding and dilation too; a layer's text that is too long stands
-    above its numbers.
+    above its numbers. Where a layer does not take what comes in, the text ends there.
 
     >>> from convfilter import parse
     >>> from convfilter.explain import explain
@@ -55,7 +55,8 @@ def write_table(explanation: Explanation, width: int = 80) -> str:
     """
     width = max(width, 40)
     rows = [_start(explanation), *(_cells(number, row) for number, row in enumerate(explanation.rows, 1))]
-    rows.append(_total(explanation))
+    if not explanation.error:
+        rows.append(_total(explanation))
     for without in LAYOUTS:
         widths, room = _measure(rows, without, width)
         if room >= min(max(len(row["layer"]) for row in rows), LEAST):
@@ -67,6 +68,8 @@ def write_table(explanation: Explanation, width: int = 80) -> str:
         lines = _stack(rows, width)
     else:
         lines = _table(rows, widths, width)
+    if explanation.error:
+        return "\n".join(lines)
     peak = f"Peak memory: about {show_size(explanation.peak_bytes)} for the plain computation of the whole picture."
     return "\n".join([*lines, "", *textwrap.wrap(peak, width), *textwrap.wrap(NOTE, width)])
 

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 import torchinfo
+from click.testing import CliRunner
+from PIL import Image
 from random_pipelines import random_pipeline
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from convfilter import parse
+from convfilter.cli import cli
 from convfilter.explain import explain, peak_bytes
 from convfilter.network import activations, build
 from convfilter.tables import show_size, write_table
@@ -345,3 +348,40 @@ def test_ten_thousand_layers_take_less_than_a_second():
 def test_nothing_heavy_is_imported():
     code = "import sys, convfilter.tables; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'PIL')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def convfilter(*arguments, **environment):
+    return CliRunner(env=environment).invoke(cli, [str(a) for a in arguments])
+
+
+def test_the_command_prints_the_table_at_the_terminals_width():
+    for columns in (80, 200):
+        done = convfilter("explain", "edge", "--size", "64x48", COLUMNS=str(columns))
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert done.stdout == write_table(explain(parse("edge"), (1, 48, 64)), columns) + "\n"
+
+
+def test_the_command_takes_the_size_from_a_picture(tmp_path):
+    Image.new("L", (31, 17)).save(tmp_path / "a.png")
+    done = convfilter("explain", "edge", "--image", tmp_path / "a.png", "--json", "--white", "1")
+    assert json.loads(done.stdout) == explain(parse("edge"), (1, 17, 31), white=1).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["edge", "--size", "4x100"], 2, ["Conv2d: the picture is 4 wide here", "^^^^"]),
+        (["edge", "--json", "--size", "4x100"], 2, ["Conv2d: the picture is 4 wide here", "^^^^"]),
+        (["edge", "--size", "100"], 2, ["'100' is no size", "640x480"]),
+        (["edge", "--size", "0x100"], 2, ["'0x100' is no size"]),
+        (["edge", "--size", "9x9", "--image", "a.png"], 2, ["give one of them"]),
+        (["edge", "--image", "no\nsuch.png"], 1, ["no\\nsuch.png: cannot be read"]),
+        (["egde"], 2, ["did you mean edge?"]),
+    ],
+)
+def test_the_commands_errors(arguments, status, words):
+    done = convfilter("explain", *arguments)
+    assert done.exit_code == status
+    assert all(word in done.stderr for word in words), done.stderr
+    assert "Traceback" not in done.output
+    assert ("input" in done.stdout) == (arguments[1:] == ["--size", "4x100"])
