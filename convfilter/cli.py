@@ -222,7 +222,7 @@ def _preset_command(name: str, preset: Preset) -> click.Command:
     made = options.Command(
         name,
         callback=command,
-        params=[*reversed(command.__click_params__), *options.preset_options(preset)],
+        params=[*options.preset_options(preset), *reversed(command.__click_params__)],
         help=f"{preset.help}\n\nThe pipeline: {text}\n\n\b\nExamples:\n  convfilter {name} photo.png",
         short_help=preset.help,
     )

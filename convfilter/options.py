@@ -224,24 +224,32 @@ def shared(command: Callable) -> Callable:
     return command
 
 
+MEANINGS = {
+    "size": "Rows and columns of the kernel.",
+    "sigma": "Width of the Gaussian, in pixels.",
+    "amount": "How much is added: 1 as much as the blur takes away.",
+    "angle": "Degrees, counter-clockwise from the right.",
+    "wavelength": "Pixels from one stripe to the next.",
+    "pool": "Step of the pooling window: 2 halves the picture.",
+    "stride": "Step of the window, in pixels.",
+    "padding": "'same', 'valid', or pixels around the picture.",
+    "padding_mode": "zeros, reflect, replicate or circular.",
+    "dilation": "Pixels between the kernel's elements.",
+}
+
+
 def preset_options(preset: Preset) -> list[click.Option]:
     """Return a preset's own options, and those of its layer where it is one convolution."""
-    own = [
-        Option([_flag(name), f"option_{name}"], type=Value(), metavar="VALUE", section=PIPELINE, help=_default(default))
-        for name, default in preset.options.items()
-    ]
-    if not takes_convolution_options(preset):
-        return own
-    help = {
-        "stride": "Step of the window, in pixels.",
-        "padding": "'same', 'valid', or pixels around the picture.",
-        "padding_mode": "zeros, reflect, replicate or circular.",
-        "dilation": "Pixels between the kernel's elements.",
-    }
-    return own + [
-        Option([_flag(name), f"option_{name}"], type=Value(), metavar="VALUE", section=PIPELINE, help=help[name])
-        for name in CONVOLUTION_OPTIONS
-        if name not in preset.options
+    extra = CONVOLUTION_OPTIONS if takes_convolution_options(preset) else ()
+    return [
+        Option(
+            [_flag(name), f"option_{name}"],
+            type=Value(),
+            metavar="VALUE",
+            section=PIPELINE,
+            help=" ".join(filter(None, [MEANINGS.get(name), _default(preset, name)])),
+        )
+        for name in dict.fromkeys([*preset.options, *extra])
     ]
 
 
@@ -256,5 +264,5 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _default(default) -> str:
-    return f"[default: {default}]"
+def _default(preset: Preset, name: str) -> str:
+    return f" [default: {preset.options[name]}]" if name in preset.options else ""
