@@ -176,7 +176,7 @@ SHARED = (
     BACKGROUND,
     option(PICTURES_IN, "--max-memory", type=Size(), metavar="SIZE",
            help="Refuse a picture that would need more, such as 2G.  [default: three quarters of what is available]"),
-    option(PICTURES_IN, "--max-pixels", type=click.IntRange(1), metavar="N",
+    option(PICTURES_IN, "--max-pixels", type=click.IntRange(1), default=1_000_000_000, show_default=True, metavar="N",
            help="Refuse a picture of more pixels than this."),
     SEED,
     option(PIPELINE, "--exact", is_flag=True,

@@ -40,7 +40,7 @@ class Options:
     skip_existing: bool = False
     no_clobber: bool = False
     max_memory: int | None = None
-    max_pixels: int | None = None
+    max_pixels: int = 1_000_000_000  # the bombs are larger, and the scans smaller
     shard: str | None = None
     dry_run: bool = False
     fail_fast: bool = False

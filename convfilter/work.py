@@ -248,8 +248,10 @@ class Work:
         """
         pixels, size = header.width * header.height, f"{header.width}x{header.height}"
         most = self.options.max_pixels
-        if most is not None and pixels > most:
-            raise InputError(f"it has {pixels:,} pixels ({size}), and --max-pixels allows {most:,}")
+        if pixels > most:
+            raise InputError(
+                f"it has {pixels:,} pixels ({size}), and --max-pixels allows {most:,}; raise it to take this one"
+            )
         need = predict(self.pipeline, header, self.options)
         if need > self.limit:
             allowed = f"{show_bytes(self.limit)} are allowed; --max-memory allows more"
