@@ -9,8 +9,7 @@ from typing import Literal
 
 _PNG, _END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 _MARK = re.compile(rb"[ti][ET]XtSoftware\0+convfilter")
-_ALIKE_START = b"IDAT\x78\x01"  # pixels come straight after the header, packed as png.write_png packs them,
-_ALIKE_END = re.compile(rb"\0\0\0\x04IDAT.{8}" + re.escape(_END), re.S)  # and their checksum is a chunk of its own
+_LIBPNG = (8192).to_bytes(4, "big")  # the chunks that libpng cuts longer data into
 _NPY = re.compile(rb"\{'descr': '[<>|]?[a-z](\d{1,3})', 'fortran_order': \w+, 'shape': \(([\d, ]*)\), \} *\n")
 
 
@@ -41,21 +40,21 @@ def is_whole(path: str) -> bool:
 
 
 def read_mark(path: str) -> Literal["marked", "alike", ""]:
-    """Return "marked" for a PNG that says convfilter made it, "alike" for one merely written as its own are, else "".
+    """Return "marked" for a PNG that says convfilter made it, "alike" for one that it may have made unmarked, else "".
 
-    Only the first 4096 bytes and the last 28 are read.
+    Alike is a gray or colour PNG with nothing but pixels, packed as png.write_png packs them; few others are, but some.
     """
     try:
         with open(path, "rb") as file:
             start = file.read(4096)
-            if not start.startswith(_PNG):
-                return ""
-            if _MARK.search(start):
-                return "marked"
-            file.seek(-28, os.SEEK_END)
-            return "alike" if start[37:43] == _ALIKE_START and _ALIKE_END.fullmatch(file.read()) else ""
     except OSError:
         return ""
+    if not start.startswith(_PNG):
+        return ""
+    if _MARK.search(start):
+        return "marked"
+    color, length, data = start[25:26], start[33:37], start[37:43]
+    return "alike" if color in (b"\0", b"\2") and data == b"IDAT\x78\x01" and length != _LIBPNG else ""
 
 
 def _npy_size(start: bytes) -> int:

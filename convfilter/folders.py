@@ -81,10 +81,12 @@ class Folders:
         is_named: Callable[[str, os.stat_result], bool],
         recursive: bool,
         extension: bool,
+        unmarked: str | None,
         passed_over: Callable[[str, str], None],
     ) -> None:
         self._places, self._is_picture, self._is_named = places, is_picture, is_named
         self._recursive, self._extension, self._passed_over = recursive, extension, passed_over
+        self._unmarked = unmarked
         self._roots = {path: self._root(path, found) for path, found in roots.items()}
         self._keys = {root.key for root in self._roots.values()}
         self._trees = {root.real: root for root in self._roots.values()}  # named and linked folders by real paths
@@ -154,7 +156,7 @@ class Folders:
         files, folders = [], []
         with os.scandir(path) as entries:
             for entry in entries:
-                is_folder = entry.is_dir()
+                is_folder = _is_folder(entry)
                 if entry.name.startswith(".") or (not is_folder and PASSED.fullmatch(entry.name)):
                     self._passed_over(entry.path, "hidden or temporary")
                 else:
@@ -229,8 +231,9 @@ class Folders:
             if root.pass_ours is None:
                 root.pass_ours = self._has_others(root)
             return root.pass_ours
-        if mark == "alike" and root.outputs_inside:  # written with --no-metadata: known by its name, too
-            return any(True for gap in re.finditer("_", name) for _ in listing.rivals(name[: gap.start()]))
+        if mark == "alike" and root.outputs_inside and self._unmarked:
+            stems = (name[: gap.start()] for gap in re.finditer("_", name))
+            return f"_{self._unmarked}" in name or any(True for stem in stems for _ in listing.rivals(stem))
         return False
 
     def _has_others(self, root: _Root) -> bool:
@@ -264,6 +267,13 @@ class Folders:
             listing, _ = self._scan(real)
             self._last = (real, listing)
         return listing
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _is_link(path: str) -> bool:

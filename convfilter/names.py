@@ -54,7 +54,7 @@ def check_template(
     for field, need in needed.items():
         if need and field not in fields:
             several = f"there are several {why[field]}, and each would be written over the one before"
-            raise UsageError(f"--name: {shorten(template)!r} needs {{{field}}}: {several}")
+            raise UsageError(f"--name: '{shorten(template)}' needs {{{field}}}: {several}")
     if "step" in fields and not steps:
         raise UsageError("--name: {step} has a value only with --steps")
     _check_path(template, tokens)
@@ -78,14 +78,14 @@ def name_outputs(
     the last label would replace an input, or where two parts would share a name.
 
     >>> from types import SimpleNamespace
-    >>> photo = SimpleNamespace(folder="out", labels=("photo", "photo.png"), identity="photo.png", ext="png")
+    >>> photo = SimpleNamespace(folder="", labels=("photo", "photo.png"), identity="photo.png", ext="png")
     >>> name_outputs(photo, [Part(channel=9, of=12)], filter="compass")
-    ['out/photo_compass_09.png']
+    ['photo_compass_09.png']
     """
     for label in source.labels:
         paths = _fit(source, label, parts, filter, template, suffix)
         if len(set(map(fold, paths))) < len(paths):
-            raise UsageError(f"--name: {shorten(template or '')!r} gives two outputs of one picture the same name")
+            raise UsageError(f"--name: '{shorten(template or '')}' gives two outputs of one picture the same name")
         if not any(map(is_input, paths)):
             return paths
     raise UsageError(f"{escape(paths[0])} is an input and would be replaced; choose another --name or folder with -o")
@@ -148,7 +148,7 @@ def _parse(template: str) -> list[tuple[str, str, int]]:
     try:
         pieces = list(string.Formatter().parse(template))
     except ValueError as error:
-        raise UsageError(f"--name: {shorten(template)!r}: {error}; a brace itself is written {{{{ or }}}}") from None
+        raise UsageError(f"--name: '{shorten(template)}': {error}; a brace itself is written {{{{ or }}}}") from None
     tokens = []
     for text, field, spec, conversion in pieces:
         if field is None:
@@ -158,9 +158,7 @@ def _parse(template: str) -> list[tuple[str, str, int]]:
             known = did_you_mean(field, FIELDS) or "; there are " + ", ".join(f"{{{f}}}" for f in FIELDS)
             raise UsageError(f"--name: there is no field {{{shorten(field)}}}{known}")
         if conversion or (spec and not (field in ("channel", "frame") and re.fullmatch(r"0?\d?\d?d?", spec))):
-            raise UsageError(
-                f"--name: {{{field}}} takes no {shorten(spec or conversion)!r}; only a width: {{channel:03}}"
-            )
+            raise UsageError(f"--name: {{{field}}} takes only a width, such as {{channel:03}}")
         tokens.append((text, field, int(spec.rstrip("d") or 0) if spec else 0))
     return tokens
 
@@ -171,9 +169,9 @@ def _check_path(template: str, tokens: list[tuple[str, str, int]]) -> None:
     if not shown or "\0" in shown:
         raise UsageError("--name: expected a name, such as {stem}_{filter}")
     if os.path.isabs(shown) or os.path.splitdrive(shown)[0] or shown[0] == "/" or ".." in folders:
-        raise UsageError(f"--name: {shorten(template)!r} leaves the output's folder; say the folder with -o")
+        raise UsageError(f"--name: '{shorten(template)}' leaves the output's folder; say the folder with -o")
     if folders[-1] in ("", ".") or "" in folders:
-        raise UsageError(f"--name: {shorten(template)!r} has an empty name in it")
+        raise UsageError(f"--name: '{shorten(template)}' has an empty name in it")
 
 
 def _check_gaps(tokens: list[tuple[str, str, int]]) -> None:

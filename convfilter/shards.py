@@ -20,7 +20,7 @@ def parse_shard(text: str, environ: Mapping[str, str] = os.environ) -> tuple[int
         return _auto_shard(environ)
     match = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text, re.ASCII)
     if not match:
-        raise UsageError(f"--shard: expected I/N, such as 0/4, or auto, not {shorten(text)!r}")
+        raise UsageError(f"--shard: expected I/N, such as 0/4, or auto, not '{shorten(text)}'")
     index, count = int(match[1]), int(match[2])
     if count < 1 or index > count:
         raise UsageError(f"--shard: {text.strip()}: I must be from 0 to N, and N at least 1")

@@ -17,6 +17,7 @@ def find_sources(
     output: str | None = None,
     filter: str = "filtered",
     extension: bool = False,
+    metadata: bool = True,
     passed_over: Callable[[str, str], None] = lambda path, reason: None,
 ) -> "Sources":
     """Return the sources that files, folders and "-" name, to be iterated once: each a Source, or a Problem.
@@ -25,9 +26,11 @@ def find_sources(
     first. ``output`` is the value of -o; for it, ``filter`` and ``extension`` see Places. ``passed_over(path, reason)``
     is called for what is no input: hidden and temporary files, what is no picture, the same file once more, and
     pictures made by convfilter where outputs of this run go to the same folder, or where it holds others too.
-    UsageError where a folder has no folder beside it.
+    Without ``metadata`` in the outputs, those among inputs are known by looks and names: a PNG with nothing but pixels,
+    called after the filter or a neighbour. UsageError where a folder has no folder beside it.
     """
-    return Sources(list(dict.fromkeys(inputs)), is_picture, recursive, output, filter, extension, passed_over)
+    unmarked = None if metadata else filter
+    return Sources(list(dict.fromkeys(inputs)), is_picture, recursive, output, filter, extension, unmarked, passed_over)
 
 
 class Sources:
@@ -41,6 +44,7 @@ class Sources:
         output: str | None,
         filter: str,
         extension: bool,
+        unmarked: str | None,
         passed_over: Callable[[str, str], None],
     ) -> None:
         self._passed_over = passed_over
@@ -64,6 +68,7 @@ class Sources:
             is_named=self._is_named,
             recursive=recursive,
             extension=extension,
+            unmarked=unmarked,
             passed_over=passed_over,
         )
 
