@@ -1,0 +1,205 @@
+// How numbers become visible: elements, written numbers, colours, pictures, the lens, matrices and curves.
+
+const settings = { colours: "auto", scale: "channel" };
+
+function el(name, attributes = {}, ...children) {
+  const svg = ["svg", "path", "line", "circle", "text"].includes(name);
+  const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "class") element.setAttribute("class", value);
+    else if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (value !== false) element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+// A number with `digits` significant ones, whole numbers as they are.
+function write(value, digits = 5) {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
+  let text = String(value);
+  if (!Number.isInteger(value) || Math.abs(value) >= 1e9) {
+    const small = Math.abs(value) < 1e-4 || Math.abs(value) >= 1e7;
+    text = small ? value.toExponential(Math.min(digits, 4) - 1) : String(Number(value.toPrecision(digits)));
+    if (!small && Math.abs(value) >= 10 ** digits) text = value.toFixed(0);
+  }
+  return text.replace("e+", "e").replaceAll("-", "−");
+}
+
+const dark = () => {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+};
+
+// 256 colours from the first stop to the last. The diverging ones meet at 0 in the page's own shade.
+const STOPS = {
+  gray: [[0, 0, 0], [255, 255, 255]],
+  light: [[5, 48, 97], [33, 102, 172], [67, 147, 195], [146, 197, 222], [209, 229, 240], [247, 247, 247],
+    [253, 219, 199], [244, 165, 130], [214, 96, 77], [178, 24, 43], [103, 0, 31]],
+  dark: [[190, 222, 255], [112, 178, 244], [58, 130, 212], [36, 84, 150], [27, 48, 84], [22, 24, 29],
+    [84, 36, 28], [150, 58, 36], [212, 96, 58], [244, 150, 112], [255, 216, 190]],
+};
+
+function ramp(stops) {
+  return Array.from({ length: 256 }, (_, i) => {
+    const place = (i / 255) * (stops.length - 1), k = Math.min(stops.length - 2, Math.floor(place));
+    return stops[k].map((from, n) => Math.round(from + (stops[k + 1][n] - from) * (place - k)));
+  });
+}
+
+const RAMPS = Object.fromEntries(Object.entries(STOPS).map(([name, stops]) => [name, ramp(stops)]));
+const rampOf = (scheme) => RAMPS[scheme === "gray" ? "gray" : dark() ? "dark" : "light"];
+
+const signed = (t) => t > 0 && PAGE.tensors[t].low.some((value) => value < 0);
+const schemeOf = (t) => (settings.colours === "auto" ? (signed(t) ? "diverging" : "gray") : settings.colours);
+
+// Which values the first and the last colour stand for in a channel of a tensor.
+function limits(t, c) {
+  const group = settings.scale === "page" ? PAGE.tensors : [PAGE.tensors[t]];
+  const of = (name) => (settings.scale === "channel" ? [PAGE.tensors[t][name][c]] : group.flatMap((one) => one[name]));
+  const low = of("low").reduce((a, b) => Math.min(a, b)), high = of("high").reduce((a, b) => Math.max(a, b));
+  const scheme = schemeOf(t);
+  if (scheme === "gray") return { scheme, low, high };
+  const reach = of("spread").reduce((a, b) => Math.max(a, b)) || Math.max(-low, high) || 1;
+  return { scheme, low: -reach, high: reach };
+}
+
+function colour(value, { scheme, low, high }) {
+  const share = high > low ? (value - low) / (high - low) : 0;
+  return rampOf(scheme)[Math.round(255 * Math.min(1, Math.max(0, share || 0)))];
+}
+
+const css = (rgb) => `rgb(${rgb.join(" ")})`;
+const isLight = ([r, g, b]) => 0.299 * r + 0.587 * g + 0.114 * b > 140;
+
+// The picture of one channel, in the colours that are chosen.
+function paint(canvas, t, c) {
+  const { shape, factor, from, to } = PAGE.tensors[t];
+  const width = Math.ceil(shape[2] / factor), height = Math.ceil(shape[1] / factor), size = width * height;
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d"), image = context.createImageData(width, height), scale = limits(t, c);
+  const colours = Array.from({ length: 256 }, (_, byte) => colour(from[c] + ((to[c] - from[c]) * byte) / 255, scale));
+  for (let i = 0; i < size; i++) {
+    image.data.set(colours[carried.picture[t][c * size + i]], 4 * i);
+    image.data[4 * i + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+}
+
+// A frame as large as fits, in the picture's proportions, single pixels no larger than a fingertip.
+function fitFrame(frame, t, most = 420) {
+  const [, height, width] = PAGE.tensors[t].shape;
+  frame.style.aspectRatio = `${width} / ${height}`;
+  frame.style.maxWidth = `${Math.max(12, Math.min((most * width) / height, 32 * width))}px`;
+  frame.classList.toggle("coarse", width / PAGE.tensors[t].factor < 200);
+}
+
+function placeMark(mark, t, [top, left, height, width]) {
+  const [, h, w] = PAGE.tensors[t].shape;
+  mark.style.left = `${(100 * (left + width / 2)) / w}%`;
+  mark.style.top = `${(100 * (top + height / 2)) / h}%`;
+  mark.style.width = `${(100 * width) / w}%`;
+  mark.style.height = `${(100 * height) / h}%`;
+}
+
+// The neighbourhood of a place, magnified: hatched outside of the picture, a line around each of `cells`.
+function magnify(canvas, t, c, [top, left], span, cells, approximateIsFine = true) {
+  const [, h, w] = PAGE.tensors[t].shape, cell = Math.max(4, Math.round(360 / span)), side = cell * span;
+  canvas.width = canvas.height = side;
+  const context = canvas.getContext("2d"), scale = limits(t, c);
+  const rows = within(top, span, h), columns = within(left, span, w), values = grid(t, rows, columns);
+  context.fillStyle = getComputedStyle(canvas).backgroundColor;
+  context.fillRect(0, 0, side, side);
+  hatch(context, side);
+  for (const y of rows) {
+    for (const x of columns) {
+      context.fillStyle = css(colour(values.at(c, y, x), scale));
+      context.fillRect((x - left) * cell, (y - top) * cell, cell, cell);
+    }
+  }
+  for (const [stroke, width] of [["#000", 8], ["#fff", 4]]) {
+    context.strokeStyle = stroke;
+    context.lineWidth = width;
+    for (const [y, x, height, wide] of cells) {
+      context.strokeRect((x - left) * cell, (y - top) * cell, wide * cell, height * cell);
+    }
+  }
+}
+
+function hatch(context, side) {
+  context.strokeStyle = getComputedStyle(context.canvas).color;
+  context.lineWidth = 1.5;
+  context.beginPath();
+  for (let i = -side; i < side; i += 12) {
+    context.moveTo(i, side);
+    context.lineTo(i + side, 0);
+  }
+  context.stroke();
+}
+
+function within(start, count, n) {
+  const out = [];
+  for (let i = Math.max(0, start); i < Math.min(n, start + count); i++) out.push(i);
+  return out;
+}
+
+// As many decimals for all numbers of a matrix as give the largest of them three digits.
+function align(values) {
+  const all = values.flat().filter(Number.isFinite), most = Math.max(0, ...all.map(Math.abs));
+  if (all.every(Number.isInteger) || most >= 1e7 || most < 1e-4) return (value) => write(value, 3);
+  const decimals = Math.max(0, 2 - Math.floor(Math.log10(most)));
+  return (value) => (Number.isFinite(value) ? value.toFixed(decimals).replace(/^-(0\.?0*)$/, "$1").replace("-", "−") : write(value));
+}
+
+// A table of numbers on colours; `mark(y, x)` may give a class for a cell.
+function matrix(caption, values, scale, mark = () => "") {
+  const text = align(values);
+  const body = values.map((row, y) =>
+    el("tr", {}, ...row.map((value, x) => {
+      const shade = colour(value, scale), cell = el("td", { class: mark(y, x), title: write(value, 9) }, text(value));
+      cell.style.backgroundColor = css(shade);
+      cell.style.color = isLight(shade) ? "#111" : "#fff";
+      return cell;
+    })),
+  );
+  const table = el("table", { class: values[0].length > 7 ? "matrix dense" : "matrix" }, el("caption", {}, caption));
+  table.append(el("tbody", {}, ...body));
+  return el("div", { class: "scroll" }, table);
+}
+
+const around0 = (values) => {
+  const most = Math.max(...values.flat().map(Math.abs)) || 1;
+  return { scheme: "diverging", low: -most, high: most };
+};
+
+// The same without numbers, for kernels too large to read.
+function heatmap(values, scale) {
+  const canvas = el("canvas", { class: "heatmap", role: "img", width: values[0].length, height: values.length });
+  const context = canvas.getContext("2d");
+  values.forEach((row, y) => row.forEach((value, x) => {
+    context.fillStyle = css(colour(value, scale));
+    context.fillRect(x, y, 1, 1);
+  }));
+  canvas.setAttribute("aria-label", `${values.length}×${values[0].length} coefficients as colours`);
+  return canvas;
+}
+
+// The curve of an elementwise layer over the values that come in, and a dot to be placed on it.
+function plot(l, c) {
+  const { low, high } = PAGE.tensors[l], from = Math.min(0, ...low), to = Math.max(0, ...high);
+  const xs = Array.from({ length: 241 }, (_, i) => from + ((to - from || 1) * i) / 240);
+  const ys = xs.map((x) => bend(l, c, x)), bottom = Math.min(0, ...ys), top = Math.max(0, ...ys);
+  const X = (x) => 10 + (280 * (x - from)) / (to - from || 1), Y = (y) => 150 - (140 * (y - bottom)) / (top - bottom || 1);
+  const dot = el("circle", { r: 6 });
+  const line = xs.map((x, i) => `${i ? "L" : "M"}${X(x).toFixed(1)} ${Y(ys[i]).toFixed(1)}`).join("");
+  const picture = el("svg", { viewBox: "0 0 300 160", class: "curve", role: "img", "aria-label": "The layer's curve" },
+    el("line", { x1: 10, x2: 290, y1: Y(0), y2: Y(0) }), el("line", { x1: X(0), x2: X(0), y1: 10, y2: 150 }),
+    el("path", { d: line }), dot);
+  const ends = el("p", { class: "ends" }, el("span", {}, write(from, 4)), el("span", {}, "what comes in"), el("span", {}, write(to, 4)));
+  const show = (x) => {
+    dot.setAttribute("cx", X(x));
+    dot.setAttribute("cy", Y(bend(l, c, x)));
+  };
+  return [el("div", { class: "plot" }, picture, ends), show];
+}

@@ -1,0 +1,162 @@
+// The arithmetic behind one output pixel, written out: {result, approximate, parts: elements, said: one sentence}.
+
+const TABLE = 961; // numbers of a window that are still shown one by one
+const TERMS = 6;
+
+function workOut(l, state) {
+  const { channel: c, y, x } = state, [, height, width] = PAGE.tensors[l].shape, layer = PAGE.layers[l];
+  const v = taps(layer.rows, y, height), h = taps(layer.columns, x, width);
+  const known = layer.kind !== "unknown" && !(layer.weights === null) && v.length * h.length <= 40 * TABLE;
+  if (!known || !Number.isFinite(PAGE.tensors[l + 1].low[c])) {
+    const value = grid(l + 1, [y], [x]);
+    return { ...total(value.at(c, y, x), value.approximate), parts: [], window: [v, h] };
+  }
+  const input = grid(l, needed([v]), needed([h]));
+  const result = compute(l, [y], [x]).values[c];
+  const parts = (PARTS[layer.kind] || PARTS.window)(l, state, input, v, h, result);
+  return { ...total(result, input.approximate), parts, window: [v, h] };
+}
+
+const total = (result, approximate) => ({ result, approximate });
+
+function say(text, ...rest) {
+  return el("p", { class: "said" }, text, ...rest);
+}
+
+function result(value, approximate) {
+  return el("output", { class: "result", "data-value": value }, `${approximate ? "≈ " : ""}${write(value, 6)}`);
+}
+
+const table = (v, h, f) => v.map((a) => h.map((b) => f(a, b)));
+const at = (input, c, a, b, other = 0) => (a.j === null || b.j === null ? other : input.at(c, a.j, b.j));
+const padding = (v, h) => (y, x) => (v[y].outside || h[x].outside ? "padding" : "");
+const small = (v, h) => v.length * h.length <= TABLE;
+
+// Window times weights equals products: convolutions, and blends that have weights of their own.
+function weighted(l, c, input, v, h, weight) {
+  const values = table(v, h, (a, b) => at(input, c, a, b)), weights = table(v, h, weight);
+  const products = values.map((row, y) => row.map((value, x) => value * weights[y][x]));
+  const sum = products.flat().reduce((a, b) => a + b, 0);
+  const show = () => el("div", { class: "equation" },
+    matrix("window", values, limits(l, c), padding(v, h)), sign("×"),
+    matrix("weights", weights, around0(weights), padding(v, h)), sign("="),
+    matrix("products", products, around0(products), padding(v, h)));
+  return { sum, show, count: products.flat().length };
+}
+
+const sign = (text) => el("span", { class: "sign" }, text);
+
+function sums(l, state, input, v, h, result, channels, weight, bias) {
+  const terms = channels.map((c) => weighted(l, c, input, v, h, (a, b) => weight(c, a, b)));
+  if (!channels.includes(state.input)) state.input = channels[0];
+  const chosen = terms[channels.indexOf(state.input)], parts = [];
+  if (!v.length || !h.length) return [say("No input pixel reaches this one: the bias alone comes out.")];
+  if (small(v, h)) parts.push(chosen.show());
+  else parts.push(say(`The window holds ${v.length}×${h.length} values, too many to show one by one.`));
+  let line = `Sum of the ${chosen.count} products`;
+  if (channels.length > 1) {
+    parts.push(el("div", { class: "terms", role: "group", "aria-label": "What each input channel adds" },
+      ...channels.map((c, i) => el("button", {
+        type: "button", "aria-pressed": String(c === state.input), onclick: () => state.choose(c),
+      }, el("span", {}, `in ${c}`), el("b", {}, write(terms[i].sum, 4))))));
+    line += ` of input channel ${state.input}: ${write(chosen.sum, 6)}. Sum over the ${channels.length} input channels`;
+  }
+  const sum = terms.reduce((all, term) => all + term.sum, 0);
+  if (bias !== undefined) line += `: ${write(sum, 6)}, and the bias ${write(bias, 4)}`;
+  return [...parts, say(line)];
+}
+
+const PARTS = {
+  convolution(l, state, input, v, h, result) {
+    const { groups, bias } = PAGE.layers[l], ins = PAGE.tensors[l].shape[0] / groups;
+    const first = Math.floor(state.channel / (PAGE.tensors[l + 1].shape[0] / groups)) * ins;
+    const weight = (c, a, b) => kernelWeight(l, state.channel, c - first, a.k, b.k);
+    return sums(l, state, input, v, h, result, range(first, ins), weight, bias[state.channel]);
+  },
+  transposed(l, state, input, v, h, result) {
+    const { groups, bias } = PAGE.layers[l], ins = PAGE.tensors[l].shape[0] / groups;
+    const outs = PAGE.tensors[l + 1].shape[0] / groups, first = Math.floor(state.channel / outs) * ins;
+    const weight = (c, a, b) => transposedWeight(l, c, state.channel % outs, a.k, b.k);
+    return sums(l, state, input, v, h, result, range(first, ins), weight, bias[state.channel]);
+  },
+  blend(l, state, input, v, h) {
+    const one = weighted(l, state.channel, input, v, h, (a, b) => a.weight * b.weight);
+    return v.length * h.length === 1 ? [copied(state.channel, v[0], h[0])] : [one.show(), say("Sum of the products")];
+  },
+  maximum(l, state, input, v, h, result) {
+    const values = table(v, h, (a, b) => at(input, state.channel, a, b, NaN)), flat = values.flat();
+    const first = flat.indexOf(flat.find((value) => Math.fround(value) === result));
+    const where = first < 0 ? "" : `, in row ${v[Math.floor(first / h.length)].j}, column ${h[first % h.length].j}`;
+    const mark = (y, x) => (y * h.length + x === first ? "largest" : padding(v, h)(y, x));
+    return [...windowOf(l, state, values, v, h, mark), say(`The largest of ${seen(input, state.channel, v, h).length} values${where}`)];
+  },
+  mean(l, state, input, v, h) {
+    const sum = seen(input, state.channel, v, h).reduce((a, b) => a + b, 0);
+    const values = table(v, h, (a, b) => at(input, state.channel, a, b));
+    return [...windowOf(l, state, values, v, h), say(`Sum ${write(sum, 6)}, divided by ${write(divisor(l, v, h))}`)];
+  },
+  power(l, state, input, v, h) {
+    const p = Number(PAGE.layers[l].power), values = table(v, h, (a, b) => at(input, state.channel, a, b, NaN));
+    const sum = seen(input, state.channel, v, h).reduce((a, b) => a + b ** p, 0);
+    const text = Number.isFinite(p)
+      ? `The sum of the values to the power of ${write(p)} is ${write(sum, 6)}; its root of that order`
+      : `The ${p > 0 ? "largest" : "smallest"} of the values without their signs`;
+    return [...windowOf(l, state, values, v, h), say(text)];
+  },
+  curve(l, state, input, v, h, result) {
+    const x = input.at(state.channel, v[0].j, h[0].j), [picture, show] = plot(l, state.channel);
+    show(x);
+    const { name } = PAGE.layers[l], place = `row ${v[0].j}, column ${h[0].j}`;
+    return [picture, say(`In ${place} comes in ${write(x, 6)}. `, el("code", {}, `${name}(${write(x, 6)}) = ${write(result, 6)}`))];
+  },
+  padding(l, state, input, v, h, result) {
+    const [a, b] = [v[0], h[0]];
+    if (!a.outside && !b.outside) return [copied(state.channel, a, b)];
+    const where = `Row ${write(a.from)}, column ${write(b.from)} lies outside of the input`;
+    const what = a.j === null || b.j === null ? "the padding's value" : `the value of row ${a.j}, column ${b.j} stands there`;
+    return [say(`${where}: ${what}`)];
+  },
+  shuffle(l, state, input, v, h) {
+    const r = PAGE.layers[l].factor;
+    return [copied(state.channel * r * r + (state.y % r) * r + (state.x % r), v[0], h[0])];
+  },
+  unshuffle(l, state, input, v, h) {
+    const r = PAGE.layers[l].factor, rest = state.channel % (r * r);
+    return [copied(Math.floor(state.channel / (r * r)), v[Math.floor(rest / r)], h[rest % r])];
+  },
+  magnitude(l, state, input, v, h) {
+    const values = pixel(l, input, v, h), squares = values.map((value) => `${bracket(value)}²`);
+    return [say(`The root of ${joined(squares)} = √${write(values.reduce((sum, x) => sum + x * x, 0), 6)}`)];
+  },
+  softmax2d(l, state, input, v, h) {
+    const values = pixel(l, input, v, h), top = Math.max(...values);
+    const sum = values.reduce((a, x) => a + Math.exp(x - top), 0);
+    const less = (value) => `exp(${write(value, 4)} − ${bracket(top, 4)})`;
+    return [say(`${less(values[state.channel])} = ${write(Math.exp(values[state.channel] - top), 5)}, divided by the sum over the ${values.length} channels, ${write(sum, 5)}`)];
+  },
+  response(l, state, input, v, h) {
+    const values = pixel(l, input, v, h), { size, alpha, beta, k } = PAGE.layers[l];
+    const mean = neighbours(l, state.channel, values);
+    return [say(`${write(values[state.channel], 5)} / (${k} + ${alpha}·${write(mean, 5)})^${beta}, where ${write(mean, 5)} is the mean square of ${size} channels`)];
+  },
+  affine(l, state, input, v, h) {
+    const { mean, root, weight, bias } = PAGE.layers[l], c = state.channel, x = input.at(c, v[0].j, h[0].j);
+    const learnt = weight[c] === 1 && bias[c] === 0 ? "" : `, times ${write(weight[c])}, plus ${write(bias[c])}`;
+    return [say(`(${write(x, 6)} − ${bracket(mean[c], 6)}) / ${write(root[c], 6)}${learnt}: the value less the channel's mean, over its standard deviation`)];
+  },
+};
+
+const range = (first, count) => Array.from({ length: count }, (_, i) => first + i);
+const bracket = (value, digits = 5) => (value < 0 ? `(${write(value, digits)})` : write(value, digits));
+const joined = (words) => (words.length > TERMS ? `${words.slice(0, TERMS).join(" + ")} + … (${words.length} channels)` : words.join(" + "));
+const copied = (c, a, b) => say(`The value of input channel ${c}, row ${a.j}, column ${b.j}, as it is`);
+
+function windowOf(l, state, values, v, h, mark = padding(v, h)) {
+  if (!small(v, h)) return [say(`The window holds ${v.length}×${h.length} values, too many to show one by one.`)];
+  return [el("div", { class: "equation" }, matrix("window", values, limits(l, state.channel), mark))];
+}
+
+function kernelWeight(l, o, i, a, b) {
+  const { groups, rows, columns } = PAGE.layers[l], ins = PAGE.tensors[l].shape[0] / groups;
+  return carried.weights[l][((o * ins + i) * rows.size + a) * columns.size + b];
+}
