@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 
 from convfilter import kernels, matrices
 from convfilter.checks import LARGEST
+from convfilter.effects import count
 from convfilter.errors import PipelineError, did_you_mean, shorten
 from convfilter.grammar import Argument, Call, Constant, File, Items
 from convfilter.layers import Kernel
@@ -80,7 +81,7 @@ def bind(text: Text, call: Call, expected: Signature) -> dict[str, Argument | li
                 hint = did_you_mean(name, expected.defaults) or f"; it takes {', '.join(expected.defaults) or 'none'}"
                 raise text.error(f"{call.name} has no argument {shorten(name)!r}{hint}", argument)
         elif named:
-            raise text.error("an argument without a name must stand before those with one", argument)
+            raise text.error(f"{call.name}: an argument without a name must stand before those with one", argument)
         elif number < len(expected.positional):
             name = expected.positional[number]
         elif expected.rest:
@@ -108,7 +109,7 @@ def value(text: Text, node) -> object:
         return tuple([value(text, one) for one in node.items])
     if isinstance(node, Call) and not node.called:
         return node.name  # a printed layer has padding=same, without quotes
-    raise text.error("a kernel makes no sense here; expected a number, a word or a tuple", node)
+    raise text.error("a call makes no sense here; expected a number, a word or a tuple", node)
 
 
 def kernel(text: Text, node) -> Kernel:
@@ -193,7 +194,7 @@ def _matrix(text: Text, node: Items) -> tuple[tuple, ...]:
                 raise text.error(f"no number of a kernel is larger than {LARGEST:g}", cell)
         rows.append(tuple(cell.value for cell in row.items))
         if len(rows[-1]) != len(rows[0]):
-            raise text.error(f"this row has {len(rows[-1])} numbers, and the first one {len(rows[0])}", row)
+            raise text.error(f"this row has {count(len(rows[-1]), 'number')}, and the first one {len(rows[0])}", row)
     if not rows or max(len(rows), len(rows[0])) > matrices.LARGEST:
         raise text.error(f"a kernel has 1 to {matrices.LARGEST} rows and columns", node)
     return tuple(rows)

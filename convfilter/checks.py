@@ -77,7 +77,8 @@ def flag(value, name: str) -> bool:
 def choice(value, name: str, choices: tuple[str, ...]) -> str:
     """Return ``value`` if it is one of ``choices``."""
     if value not in choices:
-        raise ArgumentError(name, f"must be {' or '.join(map(repr, choices))}, not {show(value)}")
+        *others, last = map(repr, choices)
+        raise ArgumentError(name, f"must be {', '.join(others)}{' or ' * bool(others)}{last}, not {show(value)}")
     return value
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from convfilter.checks import ArgumentError, choice, number, pair, plain, show, whole
-from convfilter.effects import Effect, Transposed, Window, with_zero
+from convfilter.effects import Effect, Transposed, Window, count, with_zero
 from convfilter.matrices import Matrix
 
 MODES = ("zeros", "reflect", "replicate", "circular")
@@ -129,7 +129,8 @@ def _windows(kernel_size, stride, padding, dilation, padding_mode, same_needs_st
     sizes, steps, apart = pair(kernel_size, "kernel_size"), pair(stride, "stride"), pair(dilation, "dilation")
     mode = choice(padding_mode, "padding_mode", MODES)
     if isinstance(padding, str):
-        choice(padding, "padding", ("same", "valid"))
+        if padding not in ("same", "valid"):
+            raise ArgumentError("padding", f"must be a number, 'same' or 'valid', not {show(padding)}")
         if padding == "same" and same_needs_stride_1 and steps != (1, 1):
             fits = " or ".join({str(d * (k - 1) // 2): 0 for d, k in zip(apart, sizes, strict=True)})
             reason = f"'same' goes with stride 1 only, and stride is {show(stride)}; try padding={fits}"
@@ -170,7 +171,7 @@ def _check_weight(weight, out, size) -> list[Matrix]:
         h, w = len(kernel.matrices[0]), len(kernel.matrices[0][0])
         if (h, w) != size:
             reason = f"holds a kernel of {h}x{w}, and kernel_size is {size[0]}x{size[1]}"
-            raise ArgumentError("weight", f"{reason}; write {h if h == w else (h, w)}")
+            raise ArgumentError("weight", f"{reason}; write {h if h == w else (h, w)} for kernel_size")
     return matrices
 
 
@@ -180,7 +181,7 @@ def _biases(bias, out) -> list[float]:
         return [0.0] * out
     if isinstance(bias, tuple):
         if len(bias) != out:
-            raise ArgumentError("bias", f"holds {len(bias)} numbers, and out_channels is {out}")
+            raise ArgumentError("bias", f"holds {count(len(bias), 'number')}, and out_channels is {out}")
         return [number(b, "bias") for b in bias]
     if bias is None or isinstance(bias, str):
         raise ArgumentError("bias", f"must be True, False, a number or a list of numbers, not {show(bias)}")

@@ -50,9 +50,9 @@ class Window:
         """
         pad = max(self.before, self.after)
         if self.mode == "reflect" and pad >= n:
-            raise ValueError(f"padding {pad} by reflection needs more than {pad} pixels, and there are {n}")
+            raise ValueError(f"of {n} pixels at most {n - 1} can be padded by reflection, and padding is {pad}")
         if self.mode == "circular" and pad > n:
-            raise ValueError(f"circular padding {pad} needs at least {pad} pixels, and there are {n}")
+            raise ValueError(f"of {n} pixels at most {n} can be padded in a circle, and padding is {pad}")
         if self.mode == "divide" and n % self.stride:
             raise ValueError(f"{n} is no multiple of {self.stride}")
         padded = n + self.before + self.after
@@ -63,7 +63,7 @@ class Window:
         if padded < 1:
             raise ValueError(f"nothing is left after {-self.before - self.after} pixels are cropped")
         if count < 1:
-            raise ValueError(f"the window of {self.span} is wider than the {padded} pixels (padding included)")
+            raise ValueError(f"the window of {self.span} is larger than the {padded} pixels (padding included)")
         return count
 
     def reach(self, start: int, stop: int, n: int) -> tuple[int, int]:

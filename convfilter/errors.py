@@ -54,7 +54,7 @@ def did_you_mean(name: str, known) -> str:
     if len(name) > 60:
         return ""
     lower = {k.lower(): k for k in sorted(known, reverse=True)}
-    near = get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    near = get_close_matches(name.lower(), lower, n=1, cutoff=0.7)
     return f"; did you mean {lower[near[0]]}?" if near else ""
 
 

@@ -22,7 +22,7 @@ _TOKEN = re.compile(
       | (?P<wrong>.) )""",
     re.VERBOSE | re.DOTALL,
 )
-_LABEL = re.compile(r"\(\s*[\w.-]+\s*\)\s*:")
+_LABEL = re.compile(r"\([\w.-]+\):")
 _CONSTANTS = {"True": True, "False": False, "None": None}
 _CLOSING = {"(": ")", "[": "]"}
 
@@ -132,7 +132,10 @@ class _Reader:
             line_end = self.text.find("\n", self.start)
             end = len(self.text) if line_end < 0 else line_end
             raise self.error(f"this string is not closed; expected another {self.word}", self.start, end)
-        raise self.error(f"{shorten(repr(self.word))} has no place in a pipeline")
+        hint = "; layers are joined by '|'" if not self.depth else ""
+        if self.depth and self.word in "+-*/%^":
+            hint = "; nothing is computed here but fractions such as 1/9"
+        raise self.error(f"{shorten(repr(self.word))} has no place in a pipeline{hint}")
 
     def shown(self) -> str:
         return "the end" if self.kind == "end" else repr(shorten(self.word, 30))
@@ -149,12 +152,14 @@ class _Reader:
             raise self.error(f"brackets are nested more than {DEEPEST} deep")
 
     def pipeline(self) -> list[Call | File]:
+        if self.kind == "end":
+            raise self.error("the pipeline is empty; write layers joined by '|', such as edge | ReLU")
         stages = self.stage("a layer, such as ReLU")
         while self.skip("|"):
             stages += self.stage("a layer after '|'")
         if self.kind != "end":
             hint = ""
-            if self.kind in ("name", "file", ",") or (self.kind == "(" and stages[-1].called):
+            if self.kind in ("name", "file", ",", "("):
                 hint = " (layers are joined by '|')"
             elif self.kind in ("number", "string", "=", ":"):
                 hint = " (a layer's arguments stand in parentheses)"
@@ -179,22 +184,22 @@ class _Reader:
         opened = self.start
         self.deeper()
         self.advance()
-        if self.is_label():
+        if self.label():
             name, arguments = "Sequential", tuple(self.printed())  # any module that prints its parts in order
         else:
             arguments = tuple(self.arguments())
         self.close(opened)
         return Call(name, arguments, True, start, self.after, name_end)
 
-    def is_label(self) -> bool:
-        return self.kind == "(" and _LABEL.match(self.text, self.start) is not None
+    def label(self) -> re.Match | None:
+        return _LABEL.match(self.text, self.start) if self.kind == "(" else None
 
     def printed(self):
         """The inside of a printed model: ``(0): Conv2d(...)`` or ``(pool): MaxPool2d(...)``, one after the other."""
-        while self.is_label():
+        while label := self.label():
             start = self.start
-            while not self.skip(":"):
-                self.advance()
+            self.tokens = _TOKEN.finditer(self.text, label.end())
+            self.advance()
             yield Argument(None, self.call("a layer after ':'"), start, self.after)
 
     def arguments(self):

@@ -27,7 +27,7 @@ DELIBERATE = (
     "beta must be greater than 0",  # a Softplus of infinity
     "eps must be greater than 0",  # a division by zero on a flat picture
     "kernel_size must be a whole number .*, not (0|-1)$",  # windows that see nothing
-    r"bias holds 1 numbers",  # one number for all: that is bias=0.5
+    r"bias holds 1 number,",  # one number for all: that is bias=0.5
     "num_parameters must be a whole number",
     "must be no larger than",
 )
@@ -144,17 +144,17 @@ def test_what_torch_refuses_is_refused_in_words_and_little_else(name):
         ("Conv2d(4, 6, 3, groups=3)", (4, 9, 9), "groups must divide in_channels 4 and out_channels 6, and 3 does not"),
         ("Conv2d(3, 6, 3)", (1, 9, 9), "it takes 3 channels, and 1 comes in; write Conv2d(1, ...)"),
         ("Conv2d(1, 1, 3, stride=2, padding='same')", (1, 9, 9), "'same' goes with stride 1 only, and stride is 2"),
-        ("Conv2d(1, 1, 7)", (1, 9, 5), "the picture is 5 wide here: the window of 7 is wider than the 5 pixels"),
-        ("Conv2d(1, 1, 3, dilation=4)", (1, 8, 20), "the picture is 8 high here: the window of 9 is wider"),
-        ("Conv2d(1, 1, 3, padding=5, padding_mode='reflect')", (1, 5, 9), "padding 5 by reflection needs more than 5"),
-        ("Conv2d(1, 1, 3, padding=6, padding_mode='circular')", (1, 5, 9), "circular padding 6 needs at least 6"),
+        ("Conv2d(1, 1, 7)", (1, 9, 5), "the picture is 5 wide here: the window of 7 is larger than the 5 pixels"),
+        ("Conv2d(1, 1, 3, dilation=4)", (1, 8, 20), "the picture is 8 high here: the window of 9 is larger"),
+        ("Conv2d(1, 1, 3, padding=5, padding_mode='reflect')", (1, 5, 9), "of 5 pixels at most 4 can be padded"),
+        ("Conv2d(1, 1, 3, padding=6, padding_mode='circular')", (1, 5, 9), "of 5 pixels at most 5 can be padded"),
         ("Conv2d(1, 100000, 999)", (1, 9, 9), "999x999 makes 99,800,100,000 weights"),
         ("ConvTranspose2d(1, 1, 3, output_padding=1)", (1, 9, 9), "must be smaller than stride or dilation, 1"),
         ("ConvTranspose2d(1, 1, 1, padding=3)", (1, 5, 9), "no output is left of 5 pixels after padding 3"),
         ("MaxPool2d(3, padding=2)", (1, 9, 9), "padding must be at most 1, half of kernel_size 3, and it is 2"),
-        ("MaxPool2d(10)", (1, 9, 9), "the window of 10 is wider than the 9 pixels"),
+        ("MaxPool2d(10)", (1, 9, 9), "the window of 10 is larger than the 9 pixels"),
         ("MaxPool2d(2, return_indices=True)", (1, 9, 9), "return_indices must be False: a pipeline"),
-        ("ReflectionPad2d(9)", (1, 9, 30), "the picture is 9 high here: padding 9 by reflection needs more than 9"),
+        ("ReflectionPad2d(9)", (1, 9, 30), "the picture is 9 high here: of 9 pixels at most 8"),
         ("ZeroPad2d(-5)", (1, 9, 30), "the picture is 9 high here: nothing is left after 10 pixels are cropped"),
         ("FractionalMaxPool2d(3, output_size=8)", (1, 9, 9), "8 windows of 3 do not fit in 9 pixels"),
         ("FractionalMaxPool2d(2, output_ratio=0.1)", (1, 9, 9), "no output is left of 9 pixels"),
