@@ -5,6 +5,7 @@ import io
 import os
 import re
 import struct
+import zlib
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -15,6 +16,7 @@ TRUNCATED = "truncated: the file ends in the middle of the picture data"
 
 _BLOCK = 1 << 18
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 _PNG_PICTURE = (b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"IDAT", b"fdAT", b"IEND")
 _PNG_ORIENTATION = re.compile(rb"Raw profile type exif\0|XML:com\.adobe\.xmp\0\0")
 _PNG_METADATA_LIMIT = 1 << 20
@@ -39,6 +41,8 @@ def walk(name: str, file: BinaryIO) -> Contents:
     too early, a GIF without its last byte, sizes that lie.
     """
     file.seek(0)
+    if name == "PSD":
+        return Contents(file, file, 1)  # the whole picture; Pillow would count its layers
     steps = {"PNG": _walk_png, "GIF": _walk_gif, "WEBP": _walk_webp, "ICO": _walk_ico}
     return steps[name](file) if name in steps else Contents(file, file)
 
@@ -57,6 +61,32 @@ def verify(contents: Contents) -> None:
             crc, left = crc32(block, crc), left - len(block)
         if file.read(4) != crc.to_bytes(4, "big"):
             raise InputError(f"damaged: the checksum of its {cid.decode('ascii')} data is wrong")
+
+
+def holds_all_rows(contents: Contents) -> bool:
+    """Return whether the compressed data of a PNG are as long as its header says, by unpacking them.
+
+    A picture that its animation does not show is what counts where there is one.
+    """
+    file, (header, _) = contents.source, contents.chunks[0]
+    file.seek(header + 4)
+    width, height, bits, colour, interlaced = struct.unpack(">IIBBxxB", file.read(13))
+    pixel = bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    left = sum(
+        len(range(y, height, dy)) * (1 + -(-len(range(x, width, dx)) * pixel // 8))
+        for y, x, dy, dx in (_ADAM7 if interlaced else ((0, 0, 1, 1),))
+        if x < width
+    )
+    inflate = zlib.decompressobj()
+    for start, length in contents.chunks:
+        file.seek(start)
+        packed = file.read(4 + length)
+        if packed[:4] == b"IDAT":
+            packed = packed[4:]
+            while packed and left > 0:
+                left -= len(inflate.decompress(packed, _BLOCK))
+                packed = inflate.unconsumed_tail
+    return left <= 0
 
 
 def read_exactly(file: BinaryIO, count: int) -> bytes:

@@ -9,6 +9,7 @@ HEAD = 64  # bytes that identify() wants to see
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".tif", ".tiff", ".gif", ".webp", ".bmp", ".dib"),
     *(".pbm", ".pgm", ".ppm", ".pnm", ".pfm", ".avif", ".jp2", ".j2k", ".qoi", ".dds", ".ico", ".sgi", ".pcx", ".tga"),
+    ".psd",
 )
 _DIB_SIZES = (12, 40, 52, 56, 64, 108, 124)
 _ISO_BRANDS = {
@@ -18,7 +19,7 @@ _ISO_BRANDS = {
 _FOREIGN = (
     (rb"%PDF-", "PDF document"),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript file"),
-    (rb"8BPS", "Photoshop document"),
+    (rb"8BPS\x00\x02", "large Photoshop document"),
     (rb"\s*<(\?xml|svg)", "SVG or XML file"),
     (rb"(?i)\s*<(!doctype html|html|head)", "web page"),
     (rb"PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf", "compressed archive"),
@@ -116,7 +117,7 @@ def _is_tga(head: bytes, suffix: str) -> bool:
     return named and sane is not None
 
 
-# Only formats that Pillow reads by itself: never EPS, PSD, WMF, FITS and others that start a program or a plug-in.
+# Only formats that Pillow reads by itself: never EPS, WMF and others that start a program or need a plug-in.
 _FORMATS: dict[str, tuple[str, Callable[[bytes, str], bool]]] = {
     "PNG": ("PngImagePlugin", _is_png),
     "JPEG": ("JpegImagePlugin", _starts(b"\xff\xd8\xff")),  # MPO too: it begins as a JPEG
@@ -127,6 +128,7 @@ _FORMATS: dict[str, tuple[str, Callable[[bytes, str], bool]]] = {
     "PPM": ("PpmImagePlugin", _is_pnm),
     "AVIF": ("AvifImagePlugin", _is_avif),
     "JPEG2000": ("Jpeg2KImagePlugin", _starts(b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n")),
+    "PSD": ("PsdImagePlugin", _starts(b"8BPS\0\1")),
     "QOI": ("QoiImagePlugin", _starts(b"qoif")),
     "DDS": ("DdsImagePlugin", _starts(b"DDS ")),
     "ICO": ("IcoImagePlugin", _is_ico),

@@ -1,11 +1,8 @@
 """Reads pictures of every kind as upright gray values, and says in one line why one cannot be read."""
 
-import errno
 import importlib
 import os
-import re
 import stat
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convfilter import containers, formats, gray, pillow, tiff
-from convfilter.errors import ConvfilterError, InputError, UsageError, escape
+from convfilter.errors import InputError, UsageError
 
 Source = str | Path | BinaryIO
 Frames = Literal["first", "all"] | int
@@ -33,13 +30,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_PLAIN_WORDS = {
-    "cannot load this image": "it holds no picture data",
-    "not identified by this driver": "its header makes no sense",
-    "decoder error -2": "its compressed data cannot be decoded",
-}
-_ENDS_EARLY = r"(?i)truncated|not enough|\beof\b|only got|requires a buffer"
-_PYTHON_WORDS = r"invalid literal|out of range|argument|object|NoneType|must be|unpack"
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
@@ -135,23 +125,26 @@ def _read(
         if isinstance(frames, int) and frames >= header.frames:
             raise InputError(f"has no frame {frames}: it holds {header.frames}, counted from 0")
         admit(header)
-        with _reading(header.format):
+        with pillow.reading(header.format):
             containers.verify(opened.contents)
         last = header.frames - 1 if frames == "all" else 0 if frames == "first" else frames
         # A GIF's frames are drawn on each other, and the canvas may grow with each.
         step_by_step = frames == "all" or header.format == "GIF"
         for frame in range(last + 1) if step_by_step else (last,):
-            with _reading(header.format):
+            with pillow.reading(header.format):
                 opened.seek(frame)
             if replace(opened.header, mode="") != replace(header, mode=""):
                 header = opened.header
                 admit(header)
             if frames == "all" or frame == last:
-                with _reading(header.format):
+                with pillow.reading(header.format):
                     values, white, notes = opened.decode(background)
+                if frame == last:
+                    opened.close()
                 if frames == "first" and header.frames > 1:
                     notes += (f"the first of {header.frames} frames; --frames all takes every one",)
                 yield Picture(values, white, frame, header.frames, notes)
+                del values  # or two frames would be held while the next is decoded
 
 
 class _Opened:
@@ -170,21 +163,30 @@ class _Opened:
         self.header = Header(width, height, frames, image.format, image.mode)
 
     def seek(self, frame: int) -> None:
-        if frame != self.image.tell():
+        if self.header.frames > 1 and frame != self.image.tell():
             self.image.seek(frame)
             self._look()
 
     def decode(self, background: tuple[int, int, int]) -> tuple[NDArray[np.generic], float, tuple[str, ...]]:
         image, rawmode = self.image, _rawmode(self.image)
         white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
-        shared = _share_memory(image) if self.orientation == 1 else None
+        values = _share_memory(image) if self.orientation == 1 and self.header.frames == 1 else None
+        shared = image._im
+        mark = _mark_last_row(image) if image.format == "PNG" and self.header.frames == 1 else None
         image.load()
-        if shared is not None and image.im is shared[0].im:
-            return shared[1], 255, self.notes
+        # An interlaced one's last row is not the last to be decoded.
+        doubtful = mark is not None and ("interlace" in image.info or _last_row(image) == mark)
+        if doubtful and not containers.holds_all_rows(self.contents):
+            raise InputError(containers.TRUNCATED)
+        if values is not None and image.im is shared:
+            return values, 255, self.notes
         values, white, notes = gray.to_gray(image, rawmode=rawmode, white_is_zero=white_is_zero, background=background)
         if self.orientation > 1:
             values = _turn(values, self.orientation)
         return values, white, self.notes + notes
+
+    def close(self) -> None:
+        self.image = None  # a large picture need not wait for its reader to be done with the last frame
 
 
 def _orientation(image: Any) -> tuple[int, tuple[str, ...]]:
@@ -198,16 +200,33 @@ def _orientation(image: Any) -> tuple[int, tuple[str, ...]]:
     return value if value in _TURNS else 1, ()
 
 
-def _share_memory(image: Any) -> tuple[Image.Image, NDArray[np.uint8]] | None:
+def _share_memory(image: Any) -> NDArray[np.uint8] | None:
     """Let Pillow decode plain 8-bit gray into an array of ours, which saves a copy of a large picture."""
-    if image.mode != "L" or not image.tile or gray.is_transparent(image) or getattr(image, "n_frames", 1) > 1:
+    if image.mode != "L" or not image.tile or gray.is_transparent(image):
         return None
     if image.format not in ("PNG", "JPEG", "TIFF", "BMP", "PPM"):
         return None
     values = np.zeros(image.size[::-1], np.uint8)
-    canvas = gray.share(values)
-    image.im = canvas.im
-    return canvas, values
+    image.im = gray.share(values).im
+    return values
+
+
+def _mark_last_row(image: Any) -> bytes | None:
+    """Draw a row that decoding should overwrite: Pillow takes a PNG with too few rows for a whole one."""
+    if not image.tile:
+        return None
+    row = Image.new(image.mode, (image.width, 1))
+    length = len(row.tobytes())
+    mark = (bytes(range(1, 252)) * (length // 251 + 1))[:length]
+    row.frombytes(mark)
+    if image._im is None:
+        image.im = Image.core.new(image.mode, image.size)
+    image.im.paste(row.im, (0, image.height - 1, image.width, image.height))
+    return row.tobytes()
+
+
+def _last_row(image: Any) -> bytes:
+    return image.crop((0, image.height - 1, image.width, image.height)).tobytes()
 
 
 def _rawmode(image: Any) -> str:
@@ -231,7 +250,7 @@ def _turn(values: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
 @contextmanager
 def _opened(source: Source) -> Iterator[_Opened]:
     with ExitStack() as stack:
-        with _reading(""):
+        with pillow.reading(""):
             if isinstance(source, str | os.PathLike):
                 file, suffix = stack.enter_context(_open_file(source)), formats.suffix_of(os.fspath(source))
             else:
@@ -241,7 +260,7 @@ def _opened(source: Source) -> Iterator[_Opened]:
         name = formats.identify(head, suffix)
         if name is None:
             raise InputError(_refusal(head))
-        with _reading(name):
+        with pillow.reading(name):
             contents = _walk(name, file)
             opened = _Opened(_open_image(name, contents.file), contents)
         yield opened
@@ -275,32 +294,3 @@ def _open_image(name: str, file: BinaryIO) -> Any:
     file.seek(0)
     # What Image.open does for a file of one format; it keeps the reason of a failure, which Image.open drops.
     return factory(file, "")
-
-
-@contextmanager
-def _reading(name: str) -> Iterator[None]:
-    """Turn whatever goes wrong inside into an InputError, and keep Pillow quiet and without a limit of its own."""
-    try:
-        with pillow.at_ease():
-            yield
-    except ConvfilterError:
-        raise
-    except MemoryError:
-        raise InputError("too large: there is not enough memory to decode it") from None
-    except Exception as error:
-        raise InputError(_reason(error, name)) from None
-
-
-def _reason(error: Exception, name: str) -> str:
-    text = escape((str(error).splitlines() or [""])[0]).strip()
-    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL, errno.EOVERFLOW):
-        return f"cannot be read: {(error.strerror or text).lower()}"
-    if not name:
-        return f"cannot be read: {text}"
-    if isinstance(error, EOFError | struct.error | IndexError) or re.search(_ENDS_EARLY, text):
-        return containers.TRUNCATED
-    if re.search(r"(?i)support|unknown pixel mode|unknown data organization", text):
-        return f"a kind of {name} that cannot be read here: {text}"
-    if not isinstance(error, OSError | SyntaxError | ValueError) or " " not in text or re.search(_PYTHON_WORDS, text):
-        return f"damaged: its {name} data make no sense"
-    return f"damaged: {_PLAIN_WORDS.get(text, text)}"

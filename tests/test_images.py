@@ -610,6 +610,7 @@ def test_pillows_own_limit_is_lifted_and_given_back(monkeypatch: pytest.MonkeyPa
 
 # --- what is broken -------------------------------------------------------------------------------
 
+ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
 GOOD = png(GRAYS, 0, 8)
 RGB_GOOD = png(COLOURS, 2, 8)
 
@@ -651,7 +652,6 @@ BROKEN_PNGS = {
     "width 0": (with_header(GOOD, 3, 0), "header makes no sense"),
     "xdt: no IDAT": (GOOD[:33] + chunk(b"IEND", b""), "no picture data"),
     "no IEND": (GOOD[:-12], "truncated"),
-    "too few rows, interlaced": (png(GRAYS, 0, 8, size=(3, 3), interlace=1), "truncated"),
     "rubbish for data": (GOOD[:33] + chunk(b"IDAT", b"rubbish!") + chunk(b"IEND", b""), "damaged: "),
     "rubbish for a chunk": (GOOD[:33] + b"\0\0\0\1\0\1\2\3xxxxx" + GOOD[33:], "should be a PNG chunk at byte 33"),
     "checksum of a frame": (
@@ -673,6 +673,25 @@ def test_a_broken_png_is_refused_with_the_reason(kind: str, tmp_path: Path) -> N
     assert is_picture(tmp_path / "broken"), "in a folder a broken PNG is a broken picture, not something else"
 
 
+@pytest.mark.parametrize("kind", ["interlaced", "plain"])
+@pytest.mark.parametrize(("colour", "bits"), [(0, 1), (0, 8), (0, 16), (2, 8), (3, 2), (4, 8), (6, 16)])
+@pytest.mark.parametrize("size", [(1, 1), (5, 5), (3, 20), (300, 2)])
+def test_a_png_whose_data_end_too_soon_is_refused(size: tuple, colour: int, bits: int, kind: str) -> None:
+    """The compressed data are whole, and unpack to fewer bytes than the header says: Pillow shows black rows."""
+    width, height = size
+    passes = ADAM7 if kind == "interlaced" else [(0, 0, 1, 1)]
+    pixel = bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    columns = [(len(range(x, width, dx)), len(range(y, height, dy))) for y, x, dy, dx in passes]
+    rows = [1 + -(-wide * pixel // 8) for wide, tall in columns for _ in range(tall) if wide]
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, bits, colour, 0, 0, kind == "interlaced"))
+    palette = chunk(b"PLTE", bytes(12)) if colour == 3 else b""
+    for missing in {1, rows[-1], sum(rows) // 2, sum(rows)}:
+        short = chunk(b"IDAT", zlib.compress(bytes(sum(rows) - missing)))
+        assert refused(GOOD[:8] + header + palette + short + chunk(b"IEND", b"")).startswith("truncated: ")
+    whole = GOOD[:8] + header + palette + chunk(b"IDAT", zlib.compress(bytes(sum(rows)))) + chunk(b"IEND", b"")
+    assert read(whole)[0].values.shape == (height, width)
+
+
 @pytest.mark.parametrize("interlace", [0, 1])
 @pytest.mark.parametrize(("colour", "bits"), [(0, 1), (0, 16), (2, 8), (3, 4), (4, 16), (6, 8)])
 @pytest.mark.parametrize("size", [(1, 1), (2, 7), (32, 32), (40, 9)])
@@ -691,9 +710,6 @@ def test_every_sound_png_has_the_right_size(size: tuple, colour: int, bits: int,
         data = GOOD[:8] + header + palette + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
     assert read_header(io.BytesIO(data)).width == width
     assert read(data)[0].values.shape == (height, width)
-
-
-ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
 
 
 def _whole_files() -> dict[str, tuple[str, bytes, int]]:
@@ -800,7 +816,7 @@ def with_right_checksums(data: bytes) -> bytes:
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture that can be read: it is a SVG or XML file"),
         (b"<!DOCTYPE html><html>", "not a picture that can be read: it is a web page"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "not a picture that can be read: it is a HEIC picture"),
-        (b"8BPS\0\1", "not a picture that can be read: it is a Photoshop document"),
+        (b"8BPS\0\2", "not a picture that can be read: it is a large Photoshop document"),
     ],
 )
 def test_what_is_no_picture_is_called_what_it_is(data: bytes, reason: str, tmp_path: Path) -> None:
