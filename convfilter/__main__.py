@@ -1,16 +1,30 @@
-"""Start the program: a signal ends it quietly even while it is still loading."""
+"""Start the program: a signal ends it quietly even while it is still loading, and nothing keeps it from ending."""
 
 import os
-import signal
+import sys
+import threading
+
+from convfilter import streams
 
 
 def main() -> None:
     """Run the command line; the process ends with its exit status."""
-    for name, status in (("SIGINT", 130), ("SIGTERM", 143)):
-        signal.signal(getattr(signal, name), lambda *_, status=status: os._exit(status))
-    from convfilter.cli import main
+    streams.fill_closed()
+    streams.catch_signals(lambda number, frame: os._exit(128 + number))
+    from convfilter import cli
 
-    main()
+    status = 0
+    try:
+        cli.main()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except OSError as error:  # only what is printed can still fail here
+        status = getattr(error.__context__, "exit_code", 1)  # that of the message, where it is one that is lost
+        streams.say(f"convfilter: standard output: {error.strerror}\n")
+    told = streams.flush(sys.stdout)
+    if not (told and streams.flush(sys.stderr)) or threading.active_count() > 1:
+        os._exit(status or int(not told))  # no second flush that fails, and no wait for a picture that nobody wants
+    sys.exit(status)
 
 
 if __name__ == "__main__":

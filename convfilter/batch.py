@@ -4,81 +4,95 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 
+from convfilter import streams
+from convfilter.errors import UsageError
 from convfilter.pipeline import Pipeline
 from convfilter.progress import Report
-from convfilter.run import Result, count_files, run_files
+from convfilter.run import Result, Run, count_files, run_files
+
+LAST_WORDS = 0.5  # seconds that a stopped run may take to list what it has finished
 
 
 def run_batch(
     pipeline: Pipeline, inputs: tuple[str, ...], *, as_json: bool, null: bool, quiet: bool, verbose: int, **options
 ) -> int:
-    """Run the pictures, print what is written, and return the exit status: 0, 1, 130 or 143.
+    """Run the pictures, print what is written, and return the exit status, 0 or 1; a signal ends the process.
 
     Raises:
         UsageError, PipelineError: before anything is written.
     """
-    stop, report = threading.Event(), Report(quiet=quiet, verbose=verbose)
     to_stdout = options.get("output") == "-"
-    results = run_files(pipeline, inputs, stop=stop, passed_over=report.detail, **options)
+    if to_stdout and as_json:
+        raise UsageError("-o - and --json both need standard output; choose one of them")
+    report = Report(quiet=quiet, verbose=verbose)
+    run = run_files(pipeline, inputs, passed_over=report.detail, **options)
     if report.draws:
-        counter = threading.Thread(target=lambda: report.expect(count_files(pipeline, inputs, **options)), daemon=True)
-        counter.start()
-    caught = _catch_signals(stop)
-    print_result = _printer(as_json, null) if not to_stdout else lambda result: None
-    lost = None
-    for result in results:
+        threading.Thread(target=_count, args=(report, pipeline, inputs, options), daemon=True).start()
+    show = _show_nothing if to_stdout else _show_json if as_json else _show_paths
+    with _signals_caught() as caught, ThreadPoolExecutor(1, "convfilter-results") as pool:
+        telling = pool.submit(_tell, run, report, lambda result: show(result, b"\0" if null else b"\n"))
+        while not caught and not wait([telling], 0.05).done:
+            pass
+        if caught:  # in the main thread, which waits for nothing else: not for a picture, nor for who reads our output
+            run.stop()
+            wait([telling], LAST_WORDS)
+            os._exit(128 + caught[0])
+        return telling.result()
+
+
+def _tell(run: Run, report: Report, show: Callable[[Result], bytes]) -> int:
+    """Print every result, and at the end how many there were; return the exit status."""
+    lost: Exception | None = None
+    for result in run:
         report.add(result)
-        try:
-            print_result(result)
-        except (OSError, ValueError) as error:  # nobody reads on, or there is no room: what is lost must be known
-            stop.set()
-            lost = lost or error
-    report.clear()
-    if lost is not None:
-        _drop_stdout()
-        if not isinstance(lost, BrokenPipeError):
-            report.say(f"convfilter: standard output: {getattr(lost, 'strerror', None) or lost}")
-    if not quiet:
-        report.say(report.closing)
-    if caught:  # workers may still be computing: nothing of theirs will be written
-        os._exit(128 + caught[0])
-    return 1 if lost is not None else report.exit_code
+        words = show(result)
+        if words and not lost:
+            report.make_room()
+            try:
+                streams.write_out(words)
+            except (OSError, ValueError) as error:  # nobody reads on, or there is no room: what is lost must be known
+                lost = error
+                run.stop()
+        report.draw()
+    if lost and not isinstance(lost, BrokenPipeError):
+        report.say(f"convfilter: standard output: {getattr(lost, 'strerror', None) or lost}")
+    report.close(stopped=run.stopped)
+    return 1 if lost else report.exit_code
 
 
-def _printer(as_json: bool, null: bool) -> Callable[[Result], None]:
-    """How a result is printed on standard output: file names as the bytes that they are, each picture at once."""
-    out, end = sys.stdout.buffer, b"\0" if null else b"\n"
-
-    def print_result(result: Result) -> None:
-        if as_json:
-            out.write(json.dumps(result.to_dict(), allow_nan=False).encode() + end)
-        elif result.status == "done":
-            out.write(b"".join(os.fsencode(path) + end for path in result.outputs))
-        out.flush()
-
-    return print_result
+def _show_paths(result: Result, end: bytes) -> bytes:
+    """The paths written, as the bytes that they are on disk."""
+    return b"".join(os.fsencode(path) + end for path in result.outputs) if result.status == "done" else b""
 
 
-def _catch_signals(stop: threading.Event) -> list[int]:
-    """Let SIGINT and SIGTERM pull the brake; the list that comes back holds those that came."""
+def _show_json(result: Result, end: bytes) -> bytes:
+    return json.dumps(result.to_dict(), allow_nan=False).encode() + end
+
+
+def _show_nothing(result: Result, end: bytes) -> bytes:
+    return b""
+
+
+def _count(report: Report, pipeline: Pipeline, inputs: tuple[str, ...], options: dict) -> None:
+    with contextlib.suppress(Exception):  # what is wrong with the inputs is said by the run itself
+        report.total = count_files(pipeline, inputs, **options)
+
+
+@contextlib.contextmanager
+def _signals_caught() -> Iterator[list[int]]:
+    """Return a list that gets the numbers of the signals that come; no more than that is done about them."""
     caught: list[int] = []
-
-    def obey(number: int, frame) -> None:
-        if caught:
-            os._exit(128 + number)  # asked twice: at once
-        caught.append(number)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, obey)
-    return caught
-
-
-def _drop_stdout() -> None:
-    """Point standard output nowhere, so that the interpreter's last flush fails no more."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if threading.current_thread() is not threading.main_thread():
+        yield caught  # a program that uses us has signals for itself
+        return
+    before = {number: signal.getsignal(number) for number in streams.SIGNALS}
+    streams.catch_signals(lambda number, frame: caught.append(number))
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from convfilter.errors import InputError
 from convfilter.explain import peak_bytes
 from convfilter.pipeline import Pipeline
 
@@ -44,7 +45,7 @@ def available() -> int:
     for find in (_available_linux, _available_posix):
         try:
             return find()
-        except (OSError, ValueError, KeyError, AttributeError):
+        except (OSError, ValueError, StopIteration, AttributeError):
             continue
     return 4 << 30  # nothing is known: what a small machine has
 
@@ -52,12 +53,18 @@ def available() -> int:
 def _available_linux() -> int:
     lines = Path("/proc/meminfo").read_text().splitlines()
     free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    group = Path("/sys/fs/cgroup")
     try:  # inside a container its own limit counts
-        most = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        most = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+        kept = sum(
+            int(line.split()[1])
+            for line in (group / "memory.stat").read_text().splitlines()
+            if line.startswith(("active_file ", "inactive_file "))
+        )  # given up when it is needed
     except (OSError, ValueError):
         return free
-    return min(free, max(most - used, 0))
+    return min(free, max(most - used + kept, 0))
 
 
 def _available_posix() -> int:
@@ -65,10 +72,11 @@ def _available_posix() -> int:
 
 
 class Budget:
-    """Memory that pictures under way share: each waits for its part, and the first one never waits."""
+    """Memory that the pictures under way share: each waits for its part, and where there is no other it never waits."""
 
     def __init__(self, size: int) -> None:
         self.size, self.used = size, 0
+        self.stopped = False
         self.changed = threading.Condition()
 
     @contextmanager
@@ -80,6 +88,12 @@ class Budget:
         finally:
             share.give_back()
 
+    def stop(self) -> None:
+        """Let nobody wait any longer, nor take anything."""
+        with self.changed:
+            self.stopped = True
+            self.changed.notify_all()
+
 
 class Share:
     """What one picture has taken of a budget."""
@@ -88,15 +102,21 @@ class Share:
         self.budget, self.taken = budget, 0
 
     def take(self, need: int) -> None:
-        """Wait until ``need`` bytes are free for this picture, or until no other picture is under way."""
+        """Wait until ``need`` bytes are free for this picture, or until no other picture is under way.
+
+        What was taken before is given back first. InputError where the run is stopped.
+        """
         budget = self.budget
         self.give_back()
         with budget.changed:
-            budget.changed.wait_for(lambda: not budget.used or budget.used + need <= budget.size)
+            budget.changed.wait_for(lambda: budget.stopped or not budget.used or budget.used + need <= budget.size)
+            if budget.stopped:
+                raise InputError("the run was stopped")
             budget.used += need
             self.taken = need
 
     def give_back(self) -> None:
+        """Let others have what was taken."""
         with self.budget.changed:
             self.budget.used -= self.taken
             self.taken = 0

@@ -3,8 +3,14 @@
 import os
 import sys
 import time
+from collections import deque
 
+from convfilter import streams
 from convfilter.errors import escape
+from convfilter.run import Result
+
+EVERY = 0.1  # seconds between two looks of the progress line
+RECENT = 100  # looks that the speed is taken from
 
 
 class Report:
@@ -15,31 +21,27 @@ class Report:
 
     def __init__(self, *, quiet: bool = False, verbose: int = 0) -> None:
         self.quiet, self.verbose = quiet, verbose
-        self.pictures = self.outputs = self.skipped = self.failed = 0
+        self.done = self.outputs = self.skipped = self.failed = 0
         self.total: int | None = None
-        self.start = self.drawn = time.monotonic()
-        terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self.draws = terminal and not quiet
+        self.start = time.monotonic()
+        self.looks = deque([(self.start, 0)], maxlen=RECENT)
+        self.draws = not quiet and _is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
         self.colour = self.draws and not os.environ.get("NO_COLOR")
-        self.line = ""
+        self.shares = self.draws and _is_terminal(sys.stdout)  # the paths go to the same terminal
+        self.line = self.shown = ""
 
-    def add(self, result) -> None:
+    def add(self, result: Result) -> None:
         """Count one result, and say what is to be said of it."""
-        self.pictures += 1
+        self.done += result.status == "done"
         self.skipped += result.status == "skipped"
         self.failed += result.status == "failed"
         self.outputs += len(result.outputs) if result.status == "done" else 0
         if result.status == "failed":
-            self.say(f"convfilter: {escape(result.source)}: {escape(result.error)}", colour="31")
+            self.say(f"convfilter: {escape(result.source)}: {escape(result.error or '')}", colour="31")
         for note in () if self.quiet else result.notes:
             self.say(f"convfilter: {escape(result.source)}: note: {escape(note)}")
-        if self.verbose and result.status == "skipped":
-            self.say(f"convfilter: {escape(result.source)}: skipped: its outputs are there")
-        self.draw()
-
-    def expect(self, total: int) -> None:
-        """Take note of how many pictures there are."""
-        self.total = total
+        if result.status == "skipped":
+            self.detail(result.source, "skipped: its outputs are there")
 
     def detail(self, source: str, text: str) -> None:
         """Say what only ``-v`` asks for."""
@@ -48,43 +50,49 @@ class Report:
 
     def say(self, text: str, *, colour: str = "") -> None:
         """Print one line on standard error, above the progress line."""
-        self.clear()
-        if sys.stderr is None:
-            return
-        try:
-            print(f"\x1b[{colour}m{text}\x1b[0m" if colour and self.colour else text, file=sys.stderr, flush=True)
-        except (OSError, ValueError):
-            self.draws = False  # nobody listens: the run is worth more than its words
+        self._wipe()
+        self._write(f"\x1b[{colour}m{text}\x1b[0m\n" if colour and self.colour else f"{text}\n")
+
+    def close(self, *, stopped: bool = False) -> None:
+        """Take the progress line away, and say how it ended."""
+        self._wipe()
+        if not self.quiet:
+            self.say(self.closing + (", stopped early" if stopped else ""))
+
+    def make_room(self) -> None:
+        """Take the progress line away where paths are to be printed on the same terminal."""
+        if self.shares:
+            self._wipe()
 
     def draw(self) -> None:
-        """Redraw the progress line, ten times a second at most."""
-        now = time.monotonic()
-        if not self.draws or now - self.drawn < 0.1:
+        """Show the progress line, made anew ten times a second at most."""
+        if not self.draws:
             return
-        self.drawn = now
-        seconds = now - self.start
-        speed = self.pictures / seconds
-        line = f"{self.pictures:,}{f'/{self.total:,}' if self.total else ''} pictures, {speed:.1f} a second"
-        if self.total and self.pictures < self.total:
-            line += f", {_duration((self.total - self.pictures) / speed)} left"
-        if self.failed:
-            line += f", {self.failed:,} failed"
-        self.clear()
-        self.line = line
-        self._write(line)
+        now = time.monotonic()
+        if now - self.looks[-1][0] >= EVERY:
+            self.looks.append((now, self.done + self.skipped + self.failed))
+            self.line = self._describe()[: _columns() - 1]  # a line that wraps could not be taken away
+        if self.shown != self.line:
+            self._wipe()
+            self._write(self.line)
+            self.shown = self.line
 
-    def clear(self) -> None:
-        """Take the progress line off the terminal."""
-        if self.line:
-            self._write("\r" + " " * len(self.line) + "\r")
-            self.line = ""
+    def _describe(self) -> str:
+        (before, first), (now, count) = self.looks[0], self.looks[-1]
+        speed = (count - first) / (now - before)
+        line = f"{count:,}{f'/{self.total:,}' if self.total else ''} pictures, {speed:.1f} a second"
+        if self.total and self.total > count and speed:
+            line += f", {_duration((self.total - count) / speed)} left"
+        return line + (f", {self.failed:,} failed" if self.failed else "")
+
+    def _wipe(self) -> None:
+        if self.shown:
+            self._write("\r" + " " * len(self.shown) + "\r")
+            self.shown = ""
 
     def _write(self, text: str) -> None:
-        try:
-            sys.stderr.write(text)
-            sys.stderr.flush()
-        except (OSError, ValueError):
-            self.draws, self.line = False, ""
+        if not streams.say(text):
+            self.draws = False
 
     @property
     def exit_code(self) -> int:
@@ -93,11 +101,25 @@ class Report:
 
     @property
     def closing(self) -> str:
-        """The sentence that ends a run: ``412 pictures, 412 outputs, 3 failed, 11.2 s``."""
-        parts = [_count(self.pictures, "picture"), _count(self.outputs, "output")]
+        """The sentence that ends a run: ``412 pictures, 412 outputs, 3 failed, 11.2 s``; pictures are those done."""
+        parts = [_count(self.done, "picture"), _count(self.outputs, "output")]
         parts += [f"{self.skipped} skipped"] if self.skipped else []
         parts += [f"{self.failed} failed", f"{time.monotonic() - self.start:.1f} s"]
         return ", ".join(parts)
+
+
+def _is_terminal(stream) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # closed
+        return False
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def _count(n: int, noun: str) -> str:

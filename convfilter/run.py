@@ -1,7 +1,6 @@
 """run_files(): pictures in, one Result each out, in order; the one door to torch."""
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -57,6 +56,10 @@ class Options:
             UsageError: an option has no such value, or two of them do not go together.
             PipelineError: the pipeline does not take a grayscale picture.
         """
+        if self.jobs is not None and self.jobs < 1:
+            raise UsageError(f"--jobs is a number of workers from 1, not {self.jobs}")
+        if not self.white > 0:
+            raise UsageError(f"--white must be greater than 0, such as 255 or 1, not {self.white!r}")
         if self.norm not in MODES:
             raise UsageError(f"--norm is {', '.join(MODES)}, not {self.norm!r}")
         if self.bits not in (8, 16) or self.format not in (None, "png", "npy"):
@@ -110,20 +113,42 @@ class Result:
         }
 
 
+class Run:
+    """An iterator over the results of a run; ``stop()`` ends it."""
+
+    def __init__(self, work) -> None:
+        self._work = work
+        self._results = work.results()
+
+    def __iter__(self) -> Iterator[Result]:
+        return self
+
+    def __next__(self) -> Result:
+        return next(self._results)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run was ended before all was done."""
+        return self._work.stopped.is_set()
+
+    def stop(self) -> None:
+        """Let no output appear from now on; what is finished is still yielded. Any thread may call this."""
+        self._work.stop()
+
+
 def run_files(
     pipeline: Pipeline | str,
-    inputs: Iterable[str | os.PathLike],
+    inputs: str | os.PathLike | Iterable[str | os.PathLike],
     *,
-    stop: threading.Event | None = None,
     passed_over: Callable[[str, str], None] = lambda path, reason: None,
     **options,
-) -> Iterator[Result]:
-    """Yield a Result for each picture among ``inputs`` (files, folders, ``-``), in order, as its outputs are written.
+) -> Run:
+    """Return an iterator over a Result for each picture among ``inputs``, in order, as its outputs are written.
 
-    ``options`` are the command's long options, such as ``output="out"``, ``norm="clip"``, ``jobs=1``. What is wrong
-    with one picture is in its Result, and the others are done. ``passed_over(path, reason)`` is told of what a folder
-    holds besides pictures. Setting ``stop``, from any thread, ends the run: pictures finished by then are still
-    yielded, and no output appears afterwards.
+    ``inputs`` are files, folders, and "-" for standard input. ``options`` are the command's long options, such as
+    ``output="out"``, ``norm="clip"``, ``jobs=1``. What is wrong with one picture is in its Result, and the others are
+    done. ``passed_over(path, reason)`` is told of what a folder holds besides pictures. An iteration that ends early
+    stops the run: no output appears afterwards.
 
     Raises:
         UsageError, PipelineError: on the call itself; nothing has been written.
@@ -131,20 +156,21 @@ def run_files(
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> _ = (folder / "dot.pgm").write_bytes(b"P5 6 6 255 " + bytes(14) + bytes([9]) + bytes(21))
-    >>> [result] = run_files("edge", [folder / "dot.pgm"])
+    >>> [result] = run_files("edge", folder / "dot.pgm")
     >>> pathlib.Path(result.outputs[0]).name, result.shape, result.ranges
     ('dot_edge.png', (1, 2, 2), ((-9.0, 216.0),))
     """
+    return Run(_work(pipeline, inputs, passed_over, options))
+
+
+def count_files(pipeline: Pipeline | str, inputs: str | os.PathLike | Iterable[str | os.PathLike], **options) -> int:
+    """Return how many pictures ``run_files`` would take, by walking its folders once more."""
+    return sum(1 for _ in _work(pipeline, inputs, lambda path, reason: None, options).entries())
+
+
+def _work(pipeline, inputs, passed_over, options: dict):
     from convfilter.work import Work
 
     pipeline = parse(pipeline) if isinstance(pipeline, str) else pipeline
-    chosen = Options(**options).check(pipeline)
-    work = Work(pipeline, chosen, [os.fspath(path) for path in inputs], passed_over)
-    return work.results(stop or threading.Event())
-
-
-def count_files(pipeline: Pipeline, inputs: Iterable[str], **options) -> int:
-    """Return how many pictures ``run_files`` would take, by walking its folders once more."""
-    from convfilter.work import Work
-
-    return sum(1 for _ in Work(pipeline, Options(**options), list(inputs)).entries())
+    inputs = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+    return Work(pipeline, Options(**options).check(pipeline), [os.fspath(path) for path in inputs], passed_over)

@@ -1,0 +1,73 @@
+"""Standard input, output and error as they may be: closed, full, or a pipe that nobody reads any more."""
+
+import io
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+PIECE = 1 << 20
+
+
+def fill_closed() -> None:
+    """Open the null device where standard input, output or error is closed: no other file may take its number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+
+
+def catch_signals(obey: Callable[[int, object], None]) -> None:
+    """Let ``obey(number, frame)`` answer the signals that end a program; a hang-up that nohup ignores stays ignored."""
+    for number in SIGNALS:
+        if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, obey)
+
+
+def say(text: str) -> bool:
+    """Write a text to standard error, and return whether that is possible; a run is worth more than its words."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(text)
+        return flush(sys.stderr)
+    except (OSError, ValueError):
+        return False
+
+
+def flush(stream: TextIO | None) -> bool:
+    """Return whether all that was printed has gone out."""
+    try:
+        if stream is not None:
+            stream.flush()
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def write_out(data) -> None:
+    """Write bytes to standard output at once; OSError where they are lost.
+
+    Past Python's own buffer, which would keep what failed to be written, and try it again when the program ends.
+    """
+    raw = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
+    view = memoryview(data).cast("B")
+    while view:
+        written = raw.write(view[:PIECE])
+        if written is None:  # another program has set the pipe to non-blocking
+            select.select([], [raw], [])
+        view = view[written or 0 :]
+
+
+def read_in(most: int) -> io.BytesIO | None:
+    """Return all of standard input, or None where it has more bytes than ``most``; OSError where it is closed."""
+    if sys.stdin is None:
+        raise OSError("standard input is closed")
+    held = io.BytesIO()
+    while piece := sys.stdin.buffer.read(PIECE):
+        held.write(piece)
+        if held.tell() > most:
+            return None
+    held.seek(0)
+    return held
