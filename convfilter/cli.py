@@ -109,12 +109,15 @@ def run(ctx: click.Context, pipeline: str, inputs: tuple[str, ...], presets_file
     options.PICTURES_IN, "--image", type=click.Path(), metavar="FILE", help="Take the size of this picture."
 )
 @options.option(options.RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@options.CODE
 @options.WHITE
+@options.BACKGROUND
+@options.SEED
 @options.PRESETS_FILE
 @click.pass_context
 def explain(
-    ctx: click.Context, pipeline: str, size: tuple[int, int] | None, image: str | None, as_json: bool, white: float,
-    presets_file: str | None,
+    ctx: click.Context, pipeline: str, size: tuple[int, int] | None, image: str | None, as_json: bool, code: bool,
+    presets_file: str | None, **kwargs,
 ) -> None:  # fmt: skip
     """Show what each layer of PIPELINE does to a picture: the output's size with the sum that gives it, parameters,
     multiply-adds, receptive field, and the range of values that can come out. No picture is needed.
@@ -123,6 +126,7 @@ def explain(
     Examples:
       convfilter explain 'Conv2d(1, 8, 3, stride=2) | ReLU | MaxPool2d(2)' --size 640x480
       convfilter explain tutorial --json
+      convfilter explain 'edge | ReLU' --code --image photo.png
     """
     import json
     import shutil
@@ -133,6 +137,11 @@ def explain(
     parsed = parse(pipeline, presets=_presets(ctx, presets_file))
     if size and image:
         raise UsageError("--size and --image both say how large the picture is; give one of them")
+    if code:
+        from convfilter.scripts import write_script
+
+        click.echo(write_script(parsed, image, **kwargs), nl=False)
+        return
     width, height = size or (512, 512)
     if image:
         from convfilter.images import read_header
@@ -142,7 +151,7 @@ def explain(
         except InputError as error:
             raise InputError(f"{escape(image)}: {error}") from None
         width, height = header.width, header.height
-    explanation = explain_pipeline(parsed, (1, height, width), white=white)
+    explanation = explain_pipeline(parsed, (1, height, width), white=kwargs["white"])
     if as_json and not explanation.error:
         click.echo(json.dumps(explanation.to_dict()))
     elif not as_json:
@@ -244,6 +253,11 @@ def _user_presets(file: str | None) -> Mapping[str, Preset]:
 
 
 def _run(ctx: click.Context, pipeline: Pipeline, inputs: tuple[str, ...], kwargs: dict) -> None:
+    if kwargs.pop("code"):
+        from convfilter.scripts import write_script
+
+        click.echo(write_script(pipeline, *inputs[:1], **kwargs), nl=False)
+        return
     if not inputs:
         raise click.UsageError("Missing argument 'INPUT...': a picture, a folder, or - for standard input.", ctx)
     from convfilter.batch import run_batch

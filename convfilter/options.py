@@ -168,6 +168,9 @@ BACKGROUND = option(PICTURES_IN, "--background", default="white", show_default=T
 PRESETS_FILE = option(PIPELINE, "--presets", "presets_file", type=click.Path(), metavar="FILE",
                       help="Your own presets, a TOML file.")  # fmt: skip
 
+CODE = option(RUNNING, "--code", is_flag=True,
+              help="Print the pipeline as a PyTorch script for the first picture, and do nothing else.")  # fmt: skip
+
 SHARED = (
     option(PICTURES_IN, "-r", "--recursive", is_flag=True, help="Go into sub-folders; the tree is kept in the output."),
     option(PICTURES_IN, "--frames", type=Frames(), default="first", show_default=True, metavar="first|all|N",
@@ -212,6 +215,7 @@ SHARED = (
     option(RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object a picture instead of paths."),
     option(RUNNING, "-0", "--null", is_flag=True, help="End each printed path with NUL, for xargs -0."),
     option(RUNNING, "--fail-fast", is_flag=True, help="Stop at the first picture that fails."),
+    CODE,
     option(RUNNING, "-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error."),
     option(RUNNING, "-v", "--verbose", count=True, help="Say more: what is passed over, and what was noted."),
 )  # fmt: skip

@@ -1,0 +1,275 @@
+"""A pipeline as a short PyTorch script that gives the same pixels."""
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from convfilter.errors import shorten
+from convfilter.layers import same_size
+from convfilter.literals import quote, write_double, write_number, write_value
+from convfilter.matrices import Matrix
+from convfilter.meaning import Layer
+from convfilter.norm import Norm
+from convfilter.pipeline import Pipeline
+
+LINE = 100  # characters
+TRAINED = {"Dropout", "Dropout2d", "RReLU", "InstanceNorm2d"}  # what these do while training is something else
+MAGNITUDE = [
+    "",
+    "",
+    "class Magnitude(nn.Module):",
+    "    def forward(self, x):",
+    "        return x.square().sum(1, keepdim=True).sqrt()",
+    "",
+    "",
+]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """The picture that a script reads: its file, Pillow's mode, and the value in it that means white.
+
+    ``transparent`` says that it must be laid over ``background``, and ``turned`` that its EXIF data may say so.
+    """
+
+    path: str = "photo.jpg"
+    mode: str = "RGB"
+    white: float = 255
+    transparent: bool = False
+    turned: bool = True
+    background: str = "white"
+
+
+def write_code(
+    pipeline: Pipeline,
+    *,
+    photo: Photo = Photo(),
+    output: str = "photo_filtered",
+    seed: int = 0,
+    white: float = 255.0,
+    norm: Norm = Norm(),  # noqa: B008
+    bits: int = 8,
+    channels: tuple[int, ...] | None = None,
+) -> str:
+    """Return a Python script that runs the pipeline on a picture with torch, numpy and Pillow alone.
+
+    It writes ``output`` and .png, or one PNG a channel, _0.png and so on; their pixels are those that the program
+    writes, while their bytes are Pillow's. Two things are left to the program: a channel of random weights that is flat
+    but for rounding is black there, and NaN or infinity an error. ``white`` is a white pixel's value in the tensor,
+    ``norm`` and ``bits`` say how floats become gray, ``channels`` which ones are written.
+
+    Raises:
+        PipelineError: a layer does not take the channels that come in.
+
+    >>> from convfilter import parse
+    >>> print(write_code(parse("edge"), photo=Photo("a.png", turned=False), output="a_edge"))
+    # Conv2d(1, 1, 5, bias=False, weight=[edge(5)])
+    import numpy as np
+    import torch
+    from PIL import Image
+    from torch import nn
+    <BLANKLINE>
+    network = nn.Sequential(
+        nn.Conv2d(1, 1, 5, bias=False),
+    )
+    with torch.no_grad():
+        network[0].weight[0] = -1  # edge(5)
+        network[0].weight[0, :, 2, 2] = 24
+    <BLANKLINE>
+    picture = Image.open("a.png").convert("L")
+    x = torch.from_numpy(np.array(picture, np.float32))[None, None]
+    with torch.no_grad():
+        y = network(x)[0]
+    <BLANKLINE>
+    low, high = y[0].min().item(), y[0].max().item()
+    scale = 255 / (high - low) if high != low else 0
+    pixels = ((y[0] - low) * scale).round().clamp(0, 255).byte().numpy()
+    Image.fromarray(pixels).save("a_edge.png")
+    <BLANKLINE>
+    """
+    count, names = pipeline.channels(1), {layer.name for layer in pipeline.layers}
+    random = [number for number, layer in enumerate(pipeline.layers) if _is_random(layer)]
+    modules, weights, c = [], [], 1
+    for number, layer in enumerate(pipeline.layers):
+        modules += _modules(layer, c, skip="FractionalMaxPool2d" in names or number < max(random, default=-1))
+        weights += _weights(layer, c, f"network[{len(modules) - 1}]")
+        c = layer.effect.channels(c)
+    lines = [
+        f"# {ascii(shorten(str(pipeline), LINE - 2))[1:-1]}",
+        "import numpy as np",
+        "import torch",
+        f"from PIL import Image{', ImageOps' if photo.turned else ''}",
+        "from torch import nn",
+        *(MAGNITUDE if "Magnitude" in names else [""]),
+        *([f"torch.manual_seed({seed})"] if random else []),
+        "network = nn.Sequential(",
+        *_indent(modules),
+        ").eval()" if names & TRAINED else ")",
+        *(["with torch.no_grad():", *_indent(weights)] if weights else []),
+        "",
+        *_read(photo, white),
+        "with torch.no_grad():",
+        "    y = network(x)[0]",
+        "",
+    ]
+    gray = _gray(norm, white, bits, _noise(pipeline, white))
+    if count == 1:
+        lines += [line.replace("values", "y[0]") for line in gray]
+        lines.append(f"Image.fromarray(pixels).save({quote(output + '.png')})")
+    else:
+        number = "{channel}" if count <= 10 else f"{{channel:0{len(str(count - 1))}}}"
+        name = "f" + quote(output.replace("{", "{{").replace("}", "}}") + f"_{number}.png")
+        if channels is None:
+            lines.append("for channel, values in enumerate(y):")
+        else:
+            lines.append(f"for channel in {list(channels)}:")
+            lines.append("    values = y[channel]")
+        lines += _indent([*gray, f"Image.fromarray(pixels).save({name})"])
+    return "\n".join(lines) + "\n"
+
+
+def _modules(layer: Layer, c: int, skip: bool) -> Iterator[str]:
+    """The constructor calls of a layer that ``c`` channels come into; ``skip``: one that must draw no random number."""
+    if layer.name == "Filter2d":
+        yield from _filter(layer, c, skip)
+        return
+    words = [write_value(value) for value in layer.args]
+    for name, value in layer.kwargs:
+        if name not in ("weight", "inplace") and (name != "bias" or isinstance(value, bool)):
+            words.append(f"{name}={write_value(value)}")
+    prefix = "" if layer.name == "Magnitude" else "nn."
+    yield f"{prefix}{layer.name}({', '.join(words) if layer.name != 'Identity' else ''}),"
+
+
+def _filter(layer: Layer, c: int, skip: bool) -> Iterator[str]:
+    """A Filter2d as Conv2d; padding that Conv2d's own cannot say is a layer before it."""
+    rows, columns = layer.effect.rows, layer.effect.columns
+    before, after = (rows.before, columns.before), (rows.after, columns.after)
+    size, out = (rows.size, columns.size), layer.effect.channels(c)
+    words = [str(c), str(out), _same(size)]
+    words += [f"stride={_same((rows.stride, columns.stride))}"] if (rows.stride, columns.stride) != (1, 1) else []
+    words += [f"dilation={_same((rows.dilation, columns.dilation))}"] if rows.dilation * columns.dilation != 1 else []
+    if before != after:
+        kind = {"zeros": "Zero", "reflect": "Reflection", "replicate": "Replication", "circular": "Circular"}
+        yield f"nn.{kind[rows.mode]}Pad2d({(before[1], after[1], before[0], after[0])}),"
+    elif before != (0, 0):
+        words += [f"padding={_same(before)}"] + ([f"padding_mode={quote(rows.mode)}"] if rows.mode != "zeros" else [])
+    words += [f"groups={c}"] if c > 1 else []
+    words.append("bias=False")
+    call = ", ".join(words)
+    yield f"nn.utils.skip_init(nn.Conv2d, {call}),  # draws no random numbers" if skip else f"nn.Conv2d({call}),"
+
+
+def _weights(layer: Layer, c: int, module: str) -> Iterator[str]:
+    """The statements that put a layer's kernels, and biases that are numbers, into a module."""
+    texts = [kernel.text for kernel in layer.kernels for _ in kernel.matrices]
+    matrices = [matrix for kernel in layer.kernels for matrix in kernel.matrices]
+    if layer.name == "Filter2d":
+        matrices = same_size(matrices)
+    for number, (matrix, text) in enumerate(zip(matrices, texts, strict=True)):
+        every = f"{number}::{len(matrices)}" if layer.name == "Filter2d" and c > 1 else str(number)
+        yield from _weight(matrix, f"{module}.weight[{every}", text)
+    bias = dict(layer.kwargs).get("bias", True)
+    if isinstance(bias, tuple):
+        yield from _wrap(f"{module}.bias[:] = torch.tensor([", map(write_number, bias), "])")
+    elif not isinstance(bias, bool):
+        yield f"{module}.bias[:] = {write_number(bias)}"
+
+
+def _weight(matrix: Matrix, target: str, text: str) -> Iterator[str]:
+    numbers = [[write_number(value) for value in row] for row in matrix]
+    comment = "" if text.startswith("[") else f"  # {ascii(shorten(text))[1:-1]}"
+    most, times = Counter(number for row in numbers for number in row).most_common(1)[0]
+    if times >= len(matrix) * len(matrix[0]) - 1:  # as the tutorial writes it
+        yield f"{target}] = {most}{comment}"
+        others = [(y, x, n) for y, row in enumerate(numbers) for x, n in enumerate(row) if n != most]
+        yield from (f"{target}, :, {y}, {x}] = {other}" for y, x, other in others)
+        return
+    yield f"{target}] = torch.tensor([{comment}"
+    for row in numbers:
+        yield from _indent(_wrap("[", row, "],"))
+    yield "])"
+
+
+def _read(photo: Photo, white: float) -> Iterator[str]:
+    """The statements that read the picture as the tensor ``x``, 1x1xHxW."""
+    opened = f"Image.open({quote(photo.path)})"
+    opened = f"ImageOps.exif_transpose({opened})" if photo.turned else opened
+    array = "np.array(picture, np.float32)"
+    if white != photo.white:
+        scale = f"* ({white!r} / {photo.white!r})" if white != 1 else f"/ {photo.white!r}"
+        array = f"(np.array(picture) {scale}).astype(np.float32)"
+    if photo.mode[0] in "IF":
+        yield f"picture = {opened}"
+    elif photo.transparent:
+        yield f'colours = {opened}.convert("RGBA")'
+        yield f'picture = Image.new("RGB", colours.size, {quote(photo.background)})'
+        yield 'picture.paste(colours.convert("RGB"), mask=colours.getchannel("A"))'
+        yield 'picture = picture.convert("L")'
+    else:
+        yield f'picture = {opened}.convert("L")'
+    yield f"x = torch.from_numpy({array})[None, None]"
+
+
+def _gray(norm: Norm, white: float, bits: int, noise: float) -> Iterator[str]:
+    """The statements that turn ``values`` into ``pixels``, as ``norm`` says."""
+    levels = (1 << bits) - 1
+    black = None if norm.vmin is None else write_double(norm.vmin)
+    bright = None if norm.vmax is None else write_double(norm.vmax)
+    values = "values.abs()" if norm.mode == "abs" else "values"
+    if norm.mode == "clip":
+        black, bright = black or "0", bright or write_double(white)
+    fixed = black is not None and bright is not None
+    if norm.mode == "symmetric" and not fixed:
+        yield "top = values.abs().max().item()"
+        yield f"top = top if top > {noise:.3g} else 1"
+    low = black or {"minmax": "values.min().item()", "abs": "0", "symmetric": "-top"}.get(norm.mode)
+    high = (
+        bright or {"minmax": "values.max().item()", "abs": "values.abs().max().item()", "symmetric": "top"}[norm.mode]
+    )
+    yield f"low, high = {low}, {high}"
+    scale = f"{levels} / (high - low)"
+    if not fixed and norm.mode != "symmetric":
+        more = f"high - low > {noise:.3g}" if noise and black is bright is None else "high != low"
+        scale += f" if {more} else 0"
+    yield f"scale = {scale}"
+    kind = "byte()" if bits == 8 else "to(torch.uint16)"
+    yield f"pixels = (({values} - low) * scale).round().clamp(0, {levels}).{kind}.numpy()"
+
+
+def _noise(pipeline: Pipeline, white: float) -> float:
+    """What rounding alone can make of a flat picture: ``network.rounding_noise`` where all weights are known, else 0.
+
+    Whole numbers are not rounded: 0 for them too.
+    """
+    bound, convolutions, whole = white, 0, white == int(white)
+    for layer in pipeline.layers:
+        matrices = [matrix for kernel in layer.kernels for matrix in kernel.matrices]
+        if _is_random(layer) and layer.name != "FractionalMaxPool2d":
+            return 0.0
+        if matrices:
+            convolutions += 1
+            whole = whole and all(value == int(value) for matrix in matrices for row in matrix for value in row)
+            bound *= max(sum(abs(value) for row in matrix for value in row) for matrix in matrices)
+    return 0.0 if whole or convolutions > 2 else 4e-7 * bound
+
+
+def _is_random(layer: Layer) -> bool:
+    if layer.name == "Conv2d":
+        kernels = sum(len(kernel.matrices) for kernel in layer.kernels)
+        return kernels < layer.effect.out_channels or dict(layer.kwargs).get("bias", True) is True
+    return layer.name in ("ConvTranspose2d", "FractionalMaxPool2d")
+
+
+def _indent(lines) -> Iterator[str]:
+    return (f"    {line}" for line in lines)
+
+
+def _wrap(start: str, words, end: str) -> list[str]:
+    text = start + ", ".join(words) + end
+    return textwrap.wrap(text, LINE, subsequent_indent=" " * (len(start) if len(start) < 5 else 4))
+
+
+def _same(pair: tuple[int, int]) -> str:
+    return str(pair[0]) if pair[0] == pair[1] else str(pair)
