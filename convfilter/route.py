@@ -1,0 +1,170 @@
+"""One tile's way back through the layers to the input that it needs, and the input's way to the tile."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from convfilter.effects import Shape, Window
+from convfilter.fast import Step
+from convfilter.stretches import Stretch, trace
+from convfilter.strips import Cut, Rim, cut, join, lay, transpose
+
+
+@dataclass(frozen=True)
+class Run:
+    """Steps that a tile goes through in one form: as strips where it is wide enough for them, or as it is."""
+
+    steps: tuple[Step, ...]
+    strips: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A step at one tile: what to put around its input, and what is still to do with its output."""
+
+    step: Step
+    row: Stretch
+    column: Stretch | None  # None for strips, whose columns are padded by their rims
+    rims: tuple[Rim, ...]
+    crop: tuple[slice, ...] | None
+    factor: Tensor | None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        x = self.row.fill(x, 2, self.step.fill)
+        if self.column:
+            x = self.column.fill(x, 3, self.step.fill)
+        for rim in self.rims:
+            rim.fill(x)
+        x = self.step.apply(x)
+        if self.crop:
+            x = x[self.crop]
+        return x if self.factor is None else x * self.factor
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A run of steps at one tile, of ``width`` output columns; ``strips`` say how its input is cut, if it is."""
+
+    stops: tuple[Stop, ...]
+    first: int
+    width: int
+    strips: Cut | None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """From the input's ``rows`` and ``columns``, by the legs, to the output's."""
+
+    rows: slice
+    columns: slice
+    legs: tuple[Leg, ...]
+    output_rows: slice
+    output_columns: slice
+
+
+def find_route(runs: Sequence[Run], shape: Shape, rows: slice, columns: slice) -> Route:
+    """Return the way from an input of ``shape`` (C, H, W) to these rows and columns of the output."""
+    steps = [step for run in runs for step in run.steps]
+    if not steps:
+        return Route(rows, columns, (), rows, columns)
+    down = trace([step.effect.rows for step in steps], shape[1], rows.start, rows.stop)
+    across = trace([step.effect.columns for step in steps], shape[2], columns.start, columns.stop)
+    legs, done = [], 0
+    for run in runs:
+        here = slice(done, done := done + len(run.steps))
+        legs.append(_leg(run, down[here], across[here]))
+    inputs = slice(down[0].first, down[0].last), slice(across[0].first, across[0].last)
+    return Route(*inputs, tuple(legs), rows, columns)
+
+
+def _leg(run: Run, down: Sequence[Stretch], across: Sequence[Stretch]) -> Leg:
+    start, stop = across[-1].start, across[-1].stop
+    cuts = cut(run.steps, [column.n for column in across], start, stop) if run.strips else None
+    if cuts:
+        stops = [
+            Stop(step, row, None, strips.rims, None, _factor(step, row, strips.columns, column.n))
+            for step, row, column, strips in zip(run.steps, down, across, cuts, strict=True)
+        ]
+    else:
+        stops = [
+            Stop(
+                step,
+                row,
+                column,
+                (),
+                _crop(row, column),
+                _factor(step, row, range(column.start, column.stop), column.n),
+            )
+            for step, row, column in zip(run.steps, down, across, strict=True)
+        ]
+    return Leg(tuple(stops), across[0].first, stop - start, cuts[0] if cuts else None)
+
+
+def _crop(row: Stretch, column: Stretch) -> tuple[slice, ...] | None:
+    if isinstance(row.axis, Window) and isinstance(column.axis, Window):
+        return None
+    return ..., *(slice(stretch.skip, stretch.skip + stretch.count) for stretch in (row, column))
+
+
+def _factor(step: Step, row: Stretch, columns, n: int) -> Tensor | None:
+    """What a mean's outputs at the border lack, (h, w) or (strips, h, w); None where it is nothing."""
+    if not step.border:
+        return None
+    down = step.border(row.axis, torch.arange(row.start, row.stop), row.n)
+    across = step.border(step.effect.columns, torch.as_tensor(columns), n)
+    factor = down[:, None] * across[..., None, :]
+    return None if bool((factor == 1).all()) else factor
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Tile:
+    """Rows and columns of an output: channels (h, C, w), or one channel's strips (1, 16, h, w)."""
+
+    rows: slice
+    columns: slice
+    values: Tensor
+    strips: bool
+
+    def channels(self) -> list[Tensor]:
+        """Return the values of each channel, in any order."""
+        if self.strips:
+            return [self.values.permute(0, 2, 3, 1).reshape(-1)]
+        return list(self.values.unbind(1))
+
+    def ranges(self) -> list[tuple[float, float]]:
+        """Return the least and the greatest value of each channel: NaN where there is one."""
+        return [(float(x.numpy().min()), float(x.numpy().max())) for x in self.channels()]
+
+    def floats(self) -> NDArray[np.float32]:
+        """Return (C, h, w)."""
+        return self.arrange(self.channels())
+
+    def arrange(self, channels: Sequence[Tensor]) -> NDArray[np.generic]:
+        """Return (C, h, w) from values in the order of ``channels()``."""
+        if not self.strips:
+            return np.stack([channel.numpy() for channel in channels])
+        _, n, h, w = self.values.shape
+        mixed = channels[0].view(1, h, w, n).permute(0, 3, 1, 2)
+        return join(mixed, self.columns.stop - self.columns.start)[0].numpy()
+
+
+@torch.inference_mode()
+def travel(route: Route, x: Tensor) -> Tile:
+    """Return the route's tile, where ``x`` (1, C, h, w) holds its input; ``x`` is overwritten unless it is uint8."""
+    strips = None
+    for leg in route.legs:
+        strips = leg.strips
+        x = (lay(x, leg.first, strips.starts, strips.width) if strips else x).float()
+        for stop in leg.stops:
+            x = stop(x)
+        if strips and leg is not route.legs[-1]:
+            x = join(x, leg.width)
+    if not strips:
+        _, c, h, w = x.shape
+        by_pixel = c > 1 and x.stride(1) == 1
+        x = transpose(x.permute(0, 2, 3, 1).reshape(h, w * c), w).view(h, c, w) if by_pixel else x[0].permute(1, 0, 2)
+    return Tile(route.output_rows, route.output_columns, x, strips is not None)
