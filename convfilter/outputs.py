@@ -102,22 +102,20 @@ class Batch:
             raise _error(path, errno.EISDIR)
         folder = os.path.dirname(path) or os.curdir
         locked = self._locked.get(folder)
-        try:
-            self._outputs.tidy(folder)
-            with _explained(path):
-                temporary, file = create_beside(locked, len(self._files)) if locked else create_locked(folder)
-        except OutputError as error:
-            error.fatal = error.fatal or self._outputs.is_lost(folder)
-            raise
-        self._locked.setdefault(folder, temporary)
-        opened = _File(path, temporary, file, is_locked=not locked)
-        with self._outputs.lock:
-            self._files.append(opened)
-            self._outputs.live.add(self)
+        with self._outputs.lock:  # so that stop() knows of every file
             if self._outputs.stopped:
-                self.discard()
                 raise _stopped(path)
-        return opened
+            try:
+                self._outputs.tidy(folder)
+                with _explained(path):
+                    temporary, file = create_beside(locked, len(self._files)) if locked else create_locked(folder)
+            except OutputError as error:
+                error.fatal = error.fatal or self._outputs.is_lost(folder)
+                raise
+            self._locked.setdefault(folder, temporary)
+            self._files.append(_File(path, temporary, file, is_locked=not locked))
+            self._outputs.live.add(self)
+            return self._files[-1]
 
     def commit(self) -> None:
         """Give every file its name: all appear, or none and OutputError says why, with what was there before restored.
@@ -125,8 +123,7 @@ class Batch:
         Files are not synced to the disk, which would take longer than all else: each is whole when it appears even if
         the process is killed, but a machine that loses power may have lost the last seconds of it.
         """
-        with self._outputs.lock:
-            files = sorted(self._files, key=lambda file: file.is_locked)  # a lock goes after what it guards
+        files = sorted(self._files, key=lambda file: file.is_locked)  # a lock goes after what it guards
         try:
             for file in files:
                 file.close()
