@@ -111,7 +111,8 @@ def clean(filter: str) -> str:
 def fold(name: str) -> str:
     """Return the name as a file system that knows neither case nor ways to write accents would see it."""
     if name.isascii():
-        return name.lower()
+        folded = name.lower()
+        return name if folded == name else folded  # one string where 100,000 of them are kept
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
@@ -132,14 +133,13 @@ def choose_labels(
     >>> choose_labels(["a", "a.png"], "a.png", {"a": [("a", True)], "a.png": [("A.png", False)]}.get)
     ('a.png', 'a.png~b507adc5993d')
     """
-    free = []
-    for label in dict.fromkeys(candidates):
-        others = list(rivals(label))
-        if label != candidates[0]:
-            others = [theirs for theirs, first in others if not first]
-            others = others if label in others or label != fold(label) else []
-        if not others and not HASHED.search(label):
-            free.append(label)
+
+    def is_free(label: str) -> bool:
+        if label == candidates[0]:
+            return not any(True for _ in rivals(label))
+        return not any(not first and (theirs == label or label != fold(label)) for theirs, first in rivals(label))
+
+    free = (label for label in dict.fromkeys(candidates) if not HASHED.search(label) and is_free(label))
     return (*free, hashed(candidates[-1], identity))
 
 

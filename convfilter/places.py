@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from convfilter.errors import UsageError, escape
 from convfilter.names import HASHED, choose_labels, clean, fold, hashed, split_name
@@ -34,16 +35,26 @@ class Places:
         alone: bool = False,
     ) -> None:
         self._extension = extension
+        self._real = cache(lambda folder: os.path.realpath(folder or os.curdir))
         single = output is not None and (output == "-" or is_file_name(output))
         self._output = os.path.dirname(output) or os.curdir if single else output
         self._roots = self._place_roots(roots, filter, alone)
-        self._trees = set() if single else {os.path.realpath(folder) for folder in self._roots.values()}
-        folders = {self._output} if single else {self._folder(path) or os.curdir for path in files}
-        self._folders = self._trees | ({os.path.realpath(folder) for folder in folders} if output != "-" else set())
+        trees = [] if single else [self._real(folder) for folder in self._roots.values()]
+        self._trees = {fold(tree): [t for t in trees if fold(t) == fold(tree)] for tree in trees}
+        self._files = {self._output} if single else {self._folder(path) for path in files}
+        self._folders = {*trees, *map(self._real, self._files)} if output != "-" else set()
         self._claims: dict[tuple[str, ...], list[tuple[str, str]]] = {}  # what folds alike: path and label of each
         for path in files:
             for label in self._labels(path):
                 self._claims.setdefault(self._key(path, label), []).append((path, label))
+
+    @property
+    def only(self) -> str | None:
+        """The one folder that all outputs go to or below, or None."""
+        if self._output is not None:
+            return self._output
+        folders = {*self._roots.values(), *self._files}
+        return (folders.pop() or os.curdir) if len(folders) == 1 else None
 
     def of_root(self, root: str) -> str:
         """Return the folder that the outputs of a named folder go to; its sub-folders keep their places below it."""
@@ -52,10 +63,11 @@ class Places:
     def of_file(self, path: str) -> tuple[str, tuple[str, ...]]:
         """Return the folder that a named file's outputs go to, and the labels they may have, the best first."""
         folder = self._folder(path)
-        real = os.path.realpath(folder or os.curdir)
-        crowded = self._roots and self._output is None and not self._trees.isdisjoint((real, *above(real)))
-        if crowded:
-            return folder, (hashed(os.path.basename(path), path),)
+        real = self._real(folder)
+        if self._output is None and any(map(self.take, (real, *above(real)))):
+            return folder, (
+                hashed(os.path.basename(path), path),
+            )  # among the outputs of a folder, which know no others
 
         def rivals(label: str) -> Iterator[tuple[str, bool]]:
             for other, theirs in self._claims[self._key(path, label)]:
@@ -70,9 +82,7 @@ class Places:
 
     def take(self, real: str) -> bool:
         """Return whether a folder (by its real path) is one for outputs, which no walk enters."""
-        if real in self._trees:
-            return True
-        return any(fold(real) == fold(tree) and _is_same(real, tree) for tree in self._trees)
+        return any(real == tree or _is_same(real, tree) for tree in self._trees.get(fold(real), ()))
 
     def _folder(self, path: str) -> str:
         if self._output is not None:
@@ -84,11 +94,11 @@ class Places:
         if path == "-":
             return ["stdin"]
         folder, name = os.path.split(path)
-        parent = os.path.basename(os.path.realpath(folder or os.curdir))
-        return [split_name(name)[0], name, *([f"{parent}_{name}"] if self._output is not None else [])]
+        labels = [split_name(name)[0], name]
+        return labels if self._output is None else [*labels, f"{os.path.basename(self._real(folder))}_{name}"]
 
     def _key(self, path: str, label: str) -> tuple[str, ...]:
-        place = "" if self._output is not None else os.path.realpath(self._folder(path) or os.curdir)
+        place = "" if self._output is not None else self._real(self._folder(path))
         return place, fold(label), fold(split_name(path)[1]) if self._extension else ""
 
     def _place_roots(self, roots: Sequence[str], filter: str, alone: bool) -> dict[str, str]:

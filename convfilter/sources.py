@@ -72,6 +72,11 @@ class Sources:
             passed_over=passed_over,
         )
 
+    @property
+    def folder(self) -> str | None:
+        """The one folder that all outputs go to or below, or None."""
+        return self._places.only
+
     def __iter__(self) -> Iterator[Source | Problem]:
         for entry in self._entries:
             if isinstance(entry, Problem):
