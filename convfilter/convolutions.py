@@ -190,15 +190,16 @@ def _biases(bias, out) -> list[float]:
 
 def _weighted(matrices, biases, times, window) -> Callable:
     """The interval of a weighted sum, by interval arithmetic: each matrix applied to ``times`` input channels."""
-    sums = [
-        (times * sum(v for row in m for v in row if v > 0), times * sum(v for row in m for v in row if v < 0), b)
-        for m, b in zip(matrices, biases, strict=True)
-    ]
     padded = any(axis.mode == "zeros" and (axis.before or axis.after) for axis in window)
 
     def interval(lo, hi, shape):
         lo, hi = with_zero(lo, hi) if padded else (lo, hi)
-        lows, highs = zip(*((up * lo + down * hi + b, up * hi + down * lo + b) for up, down, b in sums), strict=True)
+        lows, highs = [], []
+        for matrix, bias in zip(matrices, biases, strict=True):
+            up = times * sum(v for row in matrix for v in row if v > 0)
+            down = times * sum(v for row in matrix for v in row if v < 0)
+            lows.append(up * lo + down * hi + bias)
+            highs.append(up * hi + down * lo + bias)
         return min(lows), max(highs)
 
     return interval

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from convfilter import grammar, kernels
@@ -82,11 +82,15 @@ def takes_convolution_options(preset: Preset) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    """One text whose names are looked up; ``outer`` are the files and presets that it was reached through."""
+    """One text whose names are looked up; ``outer`` are the files and presets that it was reached through.
+
+    ``stand`` is where all its layers stand for the user: where a preset was called.
+    """
 
     text: Text
     presets: Mapping[str, Preset]
     outer: tuple[str, ...] = ()
+    stand: Place | None = None
 
     def layers(self, calls) -> Iterator[Layer]:
         for call in calls:
@@ -135,47 +139,44 @@ class _Meaning:
         return Layer(name, *_tidy(name, rest, values), effect, self.place(call))
 
     def place(self, node) -> Place:
-        return Place(self.text.words, node.start, node.end, self.text.file)
+        return self.stand or Place(self.text.words, node.start, node.end, self.text.file)
 
     def file(self, node: File) -> Iterator[Layer]:
         path = self.text.path(node)
         words = self.text.read(node, grammar.LONGEST)
-        inner = self.inside(node, os.path.realpath(path), Text(words, path, os.path.dirname(path)))
+        inner = self.inside(node, os.path.realpath(path), Text(words, path, os.path.dirname(path)), self.stand)
         yield from inner.layers(grammar.read(words, file=path))
 
-    def inside(self, node, name: str, text: Text) -> "_Meaning":
+    def inside(self, node, name: str, text: Text, stand: Place | None) -> "_Meaning":
         if name in self.outer:
             raise self.text.error(f"{shorten(text.file, 100)} stands for itself here, without an end", node)
         if len(self.outer) == DEEPEST:
             raise self.text.error(f"files and presets stand more than {DEEPEST} deep inside each other", node)
-        return _Meaning(text, self.presets, (*self.outer, name))
+        return _Meaning(text, self.presets, (*self.outer, name), stand)
 
     def preset(self, call: Call) -> Iterator[Layer]:
         preset = self.presets[call.name]
-        more = CONVOLUTION_OPTIONS if call.arguments and takes_convolution_options(preset) else ()
+        extra = any(argument.name and argument.name not in preset.options for argument in call.arguments)
+        more = CONVOLUTION_OPTIONS if extra and takes_convolution_options(preset) else ()
         given = bind(self.text, call, Signature(tuple(preset.options), {**dict.fromkeys(more), **preset.options}))
         over = {name: (self.text, given[name]) for name in given if name not in preset.options}
-        words, spans = "", []
+        words, written = "", []  # and which of the words the user wrote
         for literal, option in preset.pieces():
             words += literal
             if option in given:
-                node = given[option]
-                spans.append((len(words), node))
-                words += self.text.words[node.value.start : node.value.end]
+                node = given[option].value
+                written.append((len(words), len(words) + node.end - node.start, given[option]))
+                words += self.text.words[node.start : node.end]
             elif option:
                 words += preset.default(option)
-        inner = self.inside(call, f"preset {call.name}", Text(words, f"preset {call.name}", self.text.folder))
+        name = f"preset {call.name}"
+        inner = self.inside(call, name, Text(words, name, self.text.folder), self.place(call))
         try:
-            calls = grammar.read(words, file=inner.text.file)
-            for layer in [inner.layer(calls[0], over)] if over else inner.layers(calls):
-                yield replace(layer, place=self.place(call))
+            calls = grammar.read(words, file=name)
+            yield from [inner.layer(calls[0], over)] if over else inner.layers(calls)
         except PipelineError as error:
-            for start, node in spans:  # what the user wrote is to blame before what the preset says
-                if (
-                    error.text is words
-                    and error.start < start + node.value.end - node.value.start
-                    and start < error.end
-                ):
+            for start, end, node in written if error.text is words else ():
+                if error.start < end and start < error.end:
                     raise self.text.error(error.reason, node) from None
             raise
 
