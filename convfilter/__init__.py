@@ -1,8 +1,6 @@
 """Run pictures through pipelines of PyTorch layers."""
 
-from convfilter.errors import ConvfilterError, InputError, OutputError, PipelineError, UsageError
-from convfilter.pipeline import Pipeline, parse
-from convfilter.run import Result, run_files
+from importlib import import_module
 
 __version__ = "0.1.0"
 __all__ = [
@@ -16,3 +14,14 @@ __all__ = [
     "parse",
     "run_files",
 ]
+
+
+def __getattr__(name: str):  # loaded when they are asked for: the program must hear a Ctrl-C before it loads anything
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "errors" if name.endswith("Error") else "pipeline" if name in ("Pipeline", "parse") else "run"
+    return getattr(import_module(f"convfilter.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

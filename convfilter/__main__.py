@@ -18,9 +18,9 @@ def main() -> None:
         cli.main()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except OSError as error:  # only what is printed can still fail here
-        status = getattr(error.__context__, "exit_code", 1)  # that of the message, where it is one that is lost
-        streams.say(f"convfilter: standard output: {error.strerror}\n")
+    except OSError as error:  # click has printed something, and it is lost: an answer, or what is wrong with the usage
+        status = 2 if streams.flush(sys.stdout) else 1
+        streams.say(f"convfilter: {error.strerror}\n")
     told = streams.flush(sys.stdout)
     if not (told and streams.flush(sys.stderr)) or threading.active_count() > 1:
         os._exit(status or int(not told))  # no second flush that fails, and no wait for a picture that nobody wants
