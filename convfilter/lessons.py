@@ -16,7 +16,7 @@ LESSONS = {
     ),
     "Filter2d": (
         "The same sliding sum as in Conv2d, with kernels chosen by hand: every kernel goes over every channel by "
-        "itself, and the rim is padded so that the picture keeps its size."
+        "itself, and unless the text says otherwise the rim is padded so that the picture keeps its size."
     ),
     "ConvTranspose2d": (
         "A convolution the other way round: every input pixel stamps the kernel, times its value, onto a larger "

@@ -1,6 +1,6 @@
 // The page itself: what is drawn when, and how the mouse, the keyboard and a finger choose a pixel.
 
-const LENS = 15, LARGEST_LENS = 41, KERNELS = 16, NUMBERED = 9;
+const LENS = 15, LARGEST_LENS = 41, KERNELS = 16;
 const benches = [];
 
 async function open() {

@@ -79,11 +79,12 @@ function paint(canvas, t, c) {
   canvas.width = width;
   canvas.height = height;
   const context = canvas.getContext("2d"), image = context.createImageData(width, height), scale = limits(t, c);
-  const colours = Array.from({ length: 256 }, (_, byte) => colour(from[c] + ((to[c] - from[c]) * byte) / 255, scale));
-  for (let i = 0; i < size; i++) {
-    image.data.set(colours[carried.picture[t][c * size + i]], 4 * i);
-    image.data[4 * i + 3] = 255;
-  }
+  const bytes = carried.picture[t], pixels = new Uint32Array(image.data.buffer);
+  const colours = Uint32Array.from({ length: 256 }, (_, byte) => {
+    const rgb = colour(from[c] + ((to[c] - from[c]) * byte) / 255, scale);
+    return new Uint32Array(Uint8Array.of(...rgb, 255).buffer)[0];
+  });
+  for (let i = 0; i < size; i++) pixels[i] = colours[bytes[c * size + i]];
   context.putImageData(image, 0, 0);
 }
 
@@ -195,7 +196,7 @@ function plot(l, c) {
   const line = xs.map((x, i) => `${i ? "L" : "M"}${X(x).toFixed(1)} ${Y(ys[i]).toFixed(1)}`).join("");
   const picture = el("svg", { viewBox: "0 0 300 160", class: "curve", role: "img", "aria-label": "The layer's curve" },
     el("line", { x1: 10, x2: 290, y1: Y(0), y2: Y(0) }), el("line", { x1: X(0), x2: X(0), y1: 10, y2: 150 }),
-    el("path", { d: line }), dot);
+    el("path", { d: line }), el("text", { x: X(0) + 6, y: 14 }, write(top, 4)), el("text", { x: X(0) + 6, y: 158 }, bottom < 0 ? write(bottom, 4) : ""), dot);
   const ends = el("p", { class: "ends" }, el("span", {}, write(from, 4)), el("span", {}, "what comes in"), el("span", {}, write(to, 4)));
   const show = (x) => {
     dot.setAttribute("cx", X(x));

@@ -2,6 +2,7 @@
 
 const TABLE = 961; // numbers of a window that are still shown one by one
 const TERMS = 6;
+const NUMBERED = 9; // rows and columns of a matrix that is shown in numbers at once
 
 function workOut(l, state) {
   const { channel: c, y, x } = state, [, height, width] = PAGE.tensors[l].shape, layer = PAGE.layers[l];
@@ -37,11 +38,32 @@ function weighted(l, c, input, v, h, weight) {
   const values = table(v, h, (a, b) => at(input, c, a, b)), weights = table(v, h, weight);
   const products = values.map((row, y) => row.map((value, x) => value * weights[y][x]));
   const sum = products.flat().reduce((a, b) => a + b, 0);
-  const show = () => el("div", { class: "equation" },
-    matrix("window", values, limits(l, c), padding(v, h)), sign("×"),
-    matrix("weights", weights, around0(weights), padding(v, h)), sign("="),
-    matrix("products", products, around0(products), padding(v, h)));
+  const mark = padding(v, h), show = () => equation([
+    ["window", values, limits(l, c), mark], ["weights", weights, around0(weights), mark],
+    ["products", products, around0(products), mark]]);
   return { sum, show, count: products.flat().length };
+}
+
+// Matrices side by side with signs between them; large ones as colours, with their numbers below on demand.
+function equation(matrices) {
+  const large = Math.max(matrices[0][1].length, matrices[0][1][0].length) > NUMBERED;
+  const draw = large ? ([caption, values, scale]) => el("figure", {}, el("figcaption", {}, caption), heatmap(values, scale)) : (one) => matrix(...one);
+  const row = el("div", { class: "equation" }, ...matrices.flatMap((one, i) => [i ? sign(i === 1 ? "×" : "=") : null, draw(one)]).filter(Boolean));
+  return large ? el("div", {}, row, onDemand("numbers", () => matrices.map((one) => matrix(...one)))) : row;
+}
+
+const unfolded = { numbers: false };
+
+// What is unfolded once stays so while the pixel moves.
+function onDemand(title, make) {
+  const more = el("details", { open: unfolded[title] }, el("summary", {}, title));
+  const fill = () => more.open && more.children.length === 1 && more.append(...make());
+  more.addEventListener("toggle", () => {
+    unfolded[title] = more.open;
+    fill();
+  });
+  fill();
+  return more;
 }
 
 const sign = (text) => el("span", { class: "sign" }, text);
@@ -153,7 +175,7 @@ const copied = (c, a, b) => say(`The value of input channel ${c}, row ${a.j}, co
 
 function windowOf(l, state, values, v, h, mark = padding(v, h)) {
   if (!small(v, h)) return [say(`The window holds ${v.length}×${h.length} values, too many to show one by one.`)];
-  return [el("div", { class: "equation" }, matrix("window", values, limits(l, state.channel), mark))];
+  return [equation([["window", values, limits(l, state.channel), mark]])];
 }
 
 function kernelWeight(l, o, i, a, b) {

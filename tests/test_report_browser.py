@@ -278,6 +278,15 @@ def test_a_large_picture_keeps_exact_values_everywhere(show):
     assert numbers(page.locator("#layer-1"), "window")[8] == str(int(large[0, 0, 1154, 1731]))
 
 
+def test_what_is_too_large_to_compute_is_read(show):
+    page, (_, _, mixed, pooled) = show("Conv2d(1, 30, 1) | Conv2d(30, 20, (31, 25)) | MaxPool2d(2)", GRAY)
+    for layer, tensor, y, x in [(2, mixed, 9, 5), (3, pooled, 4, 2)]:
+        section = page.locator(f"#layer-{layer}")
+        go_to(page, section, y, x)
+        assert result(section) == pytest.approx(tensor[0, y, x].item(), rel=1e-5)
+    assert page.locator("#layer-2 .matrix").count() == 0
+
+
 def test_a_huge_picture_is_exact_around_the_chosen_pixel(show):
     noise = np.random.default_rng(5).integers(0, 256, (1700, 1900)).astype(np.uint8)
     page, _ = show("edge", to_tensor(noise, 255), pixel=(1700, 1300))
