@@ -102,8 +102,7 @@ class Folders:
         root = self._find_root(real)
         if root is None:
             return False
-        folder, name = os.path.split(real)
-        return self._reason(root, folder, name, self._list(folder)) is None
+        return self._reason(root, *os.path.split(real)) is None
 
     def _root(self, path: str, found: os.stat_result) -> _Root:
         real = os.path.realpath(path)
@@ -123,14 +122,14 @@ class Folders:
             try:
                 if not self._is_new(root, path, real):
                     continue
-                listing, folders = self._scan(path)
+                listing, folders = _scan(path, self._passed_over)
             except OSError as error:
                 yield Problem(path, f"the folder cannot be listed: {explain(error)}")
                 continue
             self._last = (real, listing)
             for name in listing.names:
                 full = os.path.join(path, name)
-                reason = self._reason(root, path, name, listing) or self._note_link(full)
+                reason = self._reason(root, path, name) or self._note_link(full)
                 if reason is None:
                     labels = self._labels(root, path, name, listing)
                     yield Source(full, root.path, relative + name, folder, labels, name)
@@ -151,18 +150,6 @@ class Folders:
         self._visited.add(key)
         return True
 
-    def _scan(self, path: str) -> tuple[Listing, list[str]]:
-        """Return the names of the files (and all else), and of the folders, that are not hidden or temporary."""
-        files, folders = [], []
-        with os.scandir(path) as entries:
-            for entry in entries:
-                is_folder = _is_folder(entry)
-                if entry.name.startswith(".") or (not is_folder and PASSED.fullmatch(entry.name)):
-                    self._passed_over(entry.path, "hidden or temporary")
-                else:
-                    (folders if is_folder else files).append(entry.name)
-        return Listing(files), folders
-
     def _below(
         self, root: _Root, path: str, real: str, relative: str, folder: str, names: list[str]
     ) -> Iterator[tuple[str, str, str, str]]:
@@ -182,7 +169,7 @@ class Folders:
             label = folder_label([name], name, counts)
             yield child, child_real, f"{relative}{name}/", os.path.join(folder, label)
 
-    def _reason(self, root: _Root, path: str, name: str, listing: Listing) -> str | None:
+    def _reason(self, root: _Root, path: str, name: str) -> str | None:
         """Return why a file in a folder is no input, or None; the same whenever it is asked."""
         full = os.path.join(path, name)
         try:
@@ -199,13 +186,16 @@ class Folders:
             return f"another name of {escape(os.path.realpath(full))}"
         if not self._is_picture(full):
             return "not a picture"
-        return "made by convfilter" if self._is_ours(root, full, name, listing) else None
+        return "made by convfilter" if self._is_ours(root, full, name) else None
 
     def _note_link(self, full: str) -> str | None:
         """Return a reason to pass over a file that was found through a link before; note it if this is a link."""
         if not self._linked and not _is_link(full):
             return None
-        found = os.stat(full)
+        try:
+            found = os.stat(full)
+        except OSError as error:
+            return explain(error)
         key = (found.st_dev, found.st_ino)
         if key in self._linked:
             return "the same file was found through a link"
@@ -219,12 +209,12 @@ class Folders:
         def rivals(label: str) -> Iterator[tuple[str, bool]]:
             for rival, theirs in listing.rivals(label):
                 same = not self._extension or fold(split_name(rival)[1]) == fold(ext)
-                if rival != name and same and self._reason(root, path, rival, listing) is None:
+                if rival != name and same and self._reason(root, path, rival) is None:
                     yield theirs, theirs == split_name(rival)[0]
 
         return choose_labels([stem, name], name, rivals)
 
-    def _is_ours(self, root: _Root, full: str, name: str, listing: Listing) -> bool:
+    def _is_ours(self, root: _Root, full: str, name: str) -> bool:
         """Return whether a picture is an output of an earlier run that is to be passed over."""
         mark = read_mark(full) if name.endswith(".png") else ""
         if mark == "marked":
@@ -233,7 +223,8 @@ class Folders:
             return root.pass_ours
         if mark == "alike" and root.outputs_inside and self._unmarked:
             stems = (name[: gap.start()] for gap in re.finditer("_", name))
-            return f"_{self._unmarked}" in name or any(True for stem in stems for _ in listing.rivals(stem))
+            neighbours = (n for stem in stems for n in self._list(os.path.dirname(full)).rivals(stem))
+            return f"_{self._unmarked}" in name or any(True for _ in neighbours)
         return False
 
     def _has_others(self, root: _Root) -> bool:
@@ -245,7 +236,7 @@ class Folders:
                 continue
             for name in names:
                 full = os.path.join(path, name)
-                if not PASSED.fullmatch(name) and read_mark(full) != "marked" and self._is_picture(full):
+                if not PASSED.fullmatch(name) and self._is_picture(full) and read_mark(full) != "marked":
                     return True
         return False
 
@@ -260,13 +251,27 @@ class Folders:
                 return None
         return None
 
-    def _list(self, real: str) -> Listing:
+    def _list(self, path: str) -> Listing:
         """Return the names of files in a folder; those of the folder listed last are at hand."""
+        real = os.path.realpath(path)
         last, listing = self._last
         if last != real:
-            listing, _ = self._scan(real)
+            listing, _ = _scan(real)
             self._last = (real, listing)
         return listing
+
+
+def _scan(path: str, passed_over=lambda path, reason: None) -> tuple[Listing, list[str]]:
+    """Return the names of the files (and all else), and of the folders, that are not hidden or temporary."""
+    files, folders = [], []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            is_folder = _is_folder(entry)
+            if entry.name.startswith(".") or (not is_folder and PASSED.fullmatch(entry.name)):
+                passed_over(entry.path, "hidden or temporary")
+            else:
+                (folders if is_folder else files).append(entry.name)
+    return Listing(files), folders
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

@@ -117,6 +117,7 @@ def test_pipes_sockets_and_devices_are_never_opened():
         sock.bind("p/socket.png")
         os.symlink("/dev/zero", "p/zero.png")
         os.symlink("nowhere", "p/dead.png")
+        ours("p/0_edge.png")  # which makes the folder be searched for others
         paths, problems, passed = find("p", recursive=True)
         assert (paths, problems) == (["p/a.png"], {})
         assert passed["p/fifo.png"] == "is a pipe" and passed["p/zero.png"] == "is a device"
