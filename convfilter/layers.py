@@ -64,7 +64,7 @@ def LocalResponseNorm(size, alpha=0.0001, beta=0.75, k=1.0) -> Effect:
 
     Example: LocalResponseNorm(2)
     """
-    whole(size, "size")
+    whole(size, "size", most=100)  # PyTorch pads the channels by as many
     alpha, beta, k = number(alpha, "alpha"), number(beta, "beta"), number(k, "k")
 
     def interval(lo, hi, shape):

@@ -101,7 +101,7 @@ def test_a_layer_has_one_describing_sentence_and_an_example_that_parses(name):
 @pytest.mark.parametrize("name", LAYERS)
 def test_shapes_and_parameters_are_those_of_torch(name):
     rng, taken = random.Random(name), 0
-    for _ in range(60):
+    for _ in range(40):
         shape = (rng.choice([1, 1, 2, 3, 4]), *map(rng.choice, SIZES))
         arguments = random_layers.LAYERS[name](rng, *shape)
         text = random_layers.write(rng, name, arguments)
@@ -118,13 +118,13 @@ def test_shapes_and_parameters_are_those_of_torch(name):
         ):
             assert pipeline.layers[0].effect.parameters_for(shape[0]) == parameters, text
         taken += 1
-    assert taken >= 30  # else the sampler has lost its aim
+    assert taken >= 20  # else the sampler has lost its aim
 
 
 @pytest.mark.parametrize("name", sorted(set(LAYERS) - OWN - {"Identity"}))
 def test_what_torch_refuses_is_refused_in_words_and_little_else(name):
     rng = random.Random(name)
-    for _ in range(50):
+    for _ in range(40):
         shape = (rng.choice([1, 1, 2, 3, 4]), *map(rng.choice, SIZES))
         arguments = random_layers.spoil(rng, random_layers.LAYERS[name](rng, *shape))
         text = random_layers.write(rng, name, arguments)
