@@ -1,6 +1,7 @@
 """Turns a decoded Pillow picture into exact gray values."""
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from PIL import Image, ImageColor
 
 from convfilter.errors import InputError, UsageError
 
-_BAND = 1 << 20  # pixels composited at a time, so that colour is never held twice
+_BAND = 1 << 18  # pixels converted at a time
 _KEY_SCALES = {"L;2": 85, "L;4": 17}
 _ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 _INT32_MAX = 2**31 - 1
@@ -33,7 +34,12 @@ def parse_background(text: str) -> tuple[int, int, int]:
 
 
 def to_gray(
-    image: Image.Image, *, rawmode: str = "", white_is_zero: bool = False, background: tuple[int, int, int]
+    image: Image.Image,
+    *,
+    rawmode: str = "",
+    white_is_zero: bool = False,
+    background: tuple[int, int, int],
+    values: NDArray[np.generic] | None = None,
 ) -> tuple[NDArray[np.generic], float, tuple[str, ...]]:
     """Return a decoded picture as gray values, with the value that means white, and what there is to say about it.
 
@@ -41,7 +47,8 @@ def to_gray(
     channel without transparency give Pillow's ``convert("L")`` to the last bit:
     ``(19595 R + 38470 G + 7471 B + 32768) >> 16``. Transparent ones are first laid over ``background``, each channel by
     itself: ``(alpha * colour + (255 - alpha) * background) / 255``, rounded to the nearest. ``rawmode`` is how the
-    file stored a pixel, in Pillow's words, and ``white_is_zero`` says that a 16-bit TIFF counts from white to black.
+    file stored a pixel, in Pillow's words, ``white_is_zero`` says that a 16-bit or float TIFF counts from white to
+    black, and ``values`` is the memory that the picture lies in, where that is an array already (see ``share``).
 
     Raises InputError where a float is NaN or infinite.
 
@@ -50,18 +57,34 @@ def to_gray(
     (array([[76]], dtype=uint8), 255, ())
     """
     if image.mode.startswith("I;16"):
-        return _gray16(image, rawmode, white_is_zero, background)
+        values = _copy(image, np.uint16) if values is None else values
+        return _gray16(values, image.info.get("transparency"), rawmode, white_is_zero, background)
     if image.mode == "I":
-        return _gray32(np.array(image), rawmode)
+        return _gray32(_copy(image, np.int32), rawmode)
     if image.mode == "F":
-        return _gray_float(np.array(image), white_is_zero)
+        return _gray_float(_copy(image, np.float32), white_is_zero)
+    if values is not None:
+        return values, 255, ()
     _scale_key(image, rawmode)
     values = np.empty(image.size[::-1], np.uint8)
     canvas = share(values)
-    for top in range(0, image.height, rows := max(1, _BAND // image.width)):
-        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+    for top, band in _bands(image):
         canvas.paste(_gray8(band, background), (0, top))
     return values, 255, _notes8(rawmode)
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Cut the picture into bands, each with its top row: what is done to them takes little more memory."""
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _copy(image: Image.Image, dtype: type) -> NDArray[np.generic]:
+    values = np.empty(image.size[::-1], dtype)
+    for top, band in _bands(image):
+        values[top : top + band.height] = np.asarray(band)
+    return values
 
 
 def share(values: NDArray[np.generic]) -> Image.Image:
@@ -116,15 +139,14 @@ def _scale_key(image: Image.Image, rawmode: str) -> None:
 
 
 def _gray16(
-    image: Image.Image, rawmode: str, white_is_zero: bool, background: tuple[int, int, int]
+    values: NDArray[np.uint16], key: int | None, rawmode: str, white_is_zero: bool, background: tuple[int, int, int]
 ) -> tuple[NDArray[np.generic], float, tuple[str, ...]]:
-    values = np.array(image).astype(np.uint16, copy=False)
-    if isinstance(key := image.info.get("transparency"), int):
+    if isinstance(key, int):
         under = Image.new("RGB", (1, 1), background).convert("L").getpixel((0, 0))
         values[values == key] = under * 257  # type: ignore[operator]
     white = 4095 if rawmode == "I;12" else 65535
     if white_is_zero:
-        values = white - values
+        np.subtract(white, values, out=values)
     return values, white, ("12 bits: white is 4095",) if white == 4095 else ()
 
 
@@ -148,7 +170,7 @@ def _gray_float(values: NDArray[np.float32], white_is_zero: bool) -> tuple[NDArr
         y, x = np.argwhere(wrong)[0]
         raise InputError(f"{wrong.sum()} of its numbers are NaN or infinite, the first at column {x}, row {y}")
     if white_is_zero:
-        values = 1 - values
+        np.subtract(1, values, out=values)
     low, high = float(values.min()), float(values.max())
     outside = low < 0 or high > 1
     return values, 1.0, (f"its numbers go from {low:g} to {high:g}; white is 1",) if outside else ()

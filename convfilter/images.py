@@ -1,6 +1,6 @@
 """Reads pictures of every kind as upright gray values, and says in one line why one cannot be read."""
 
-import importlib
+import math
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -11,25 +11,17 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from convfilter import containers, formats, gray, pillow, tiff
+from convfilter import containers, decode, formats, gray, pillow, tiff
 from convfilter.errors import InputError, UsageError
 
 Source = str | Path | BinaryIO
 Frames = Literal["first", "all"] | int
 
-_ORIENTATION = 274  # the EXIF tag
-_PHOTOMETRIC = 262  # the TIFF tag; 0 is WhiteIsZero
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+# Peak bytes a pixel, as measured.
+_BYTES_BY_MODE = {"L": 1.25, "1": 2.25, "P": 2.25, "I;16": 2.25, "I;16B": 4.5, "I": 10.5, "F": 9.5}  # others 8
+_BYTES_BY_FORMAT = {"WEBP": 21, "JPEG2000": 20, "AVIF": 12, "QOI": 10}
+_BYTES_OF_MANY_FRAMES = {"GIF": 14, "PNG": 12}
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
@@ -42,6 +34,17 @@ class Header:
     frames: int
     format: str
     mode: str
+
+    @property
+    def bytes_to_read(self) -> int:
+        """Return about how many bytes reading a frame takes at its peak, the gray values included; as measured.
+
+        >>> Header(1000, 1000, 1, "PNG", "L").bytes_to_read, Header(1000, 1000, 1, "WEBP", "RGB").bytes_to_read
+        (1250000, 21000000)
+        """
+        by_format = (_BYTES_OF_MANY_FRAMES if self.frames > 1 else {}) | _BYTES_BY_FORMAT
+        pixel = max(by_format.get(self.format, 0), _BYTES_BY_MODE.get(self.mode, 8))
+        return math.ceil(self.width * self.height * pixel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,9 +141,12 @@ def _read(
                 admit(header)
             if frames == "all" or frame == last:
                 with pillow.reading(header.format):
-                    values, white, notes = opened.decode(background)
+                    values, white, notes = decode.decode(
+                        opened.image, opened.contents, orientation=opened.orientation, background=background
+                    )
                 if frame == last:
                     opened.close()
+                notes = opened.notes + notes
                 if frames == "first" and header.frames > 1:
                     notes += (f"the first of {header.frames} frames; --frames all takes every one",)
                 yield Picture(values, white, frame, header.frames, notes)
@@ -157,7 +163,7 @@ class _Opened:
 
     def _look(self) -> None:
         image = self.image
-        self.orientation, self.notes = _orientation(image)
+        self.orientation, self.notes = decode.find_orientation(image)
         width, height = image.size[::-1] if self.orientation >= 5 else image.size
         frames = self.contents.frames or getattr(image, "n_frames", 1)
         self.header = Header(width, height, frames, image.format, image.mode)
@@ -167,84 +173,8 @@ class _Opened:
             self.image.seek(frame)
             self._look()
 
-    def decode(self, background: tuple[int, int, int]) -> tuple[NDArray[np.generic], float, tuple[str, ...]]:
-        image, rawmode = self.image, _rawmode(self.image)
-        white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
-        values = _share_memory(image) if self.orientation == 1 and self.header.frames == 1 else None
-        shared = image._im
-        mark = _mark_last_row(image) if image.format == "PNG" and self.header.frames == 1 else None
-        image.load()
-        # An interlaced one's last row is not the last to be decoded.
-        doubtful = mark is not None and ("interlace" in image.info or _last_row(image) == mark)
-        if doubtful and not containers.holds_all_rows(self.contents):
-            raise InputError(containers.TRUNCATED)
-        if values is not None and image.im is shared:
-            return values, 255, self.notes
-        values, white, notes = gray.to_gray(image, rawmode=rawmode, white_is_zero=white_is_zero, background=background)
-        if self.orientation > 1:
-            values = _turn(values, self.orientation)
-        return values, white, self.notes + notes
-
     def close(self) -> None:
         self.image = None  # a large picture need not wait for its reader to be done with the last frame
-
-
-def _orientation(image: Any) -> tuple[int, tuple[str, ...]]:
-    if image.format == "TIFF":  # Pillow turns these itself, and says the upright size
-        return 1, ()
-    try:
-        # The base class's: a PNG's own would decode the picture first.
-        value = Image.Image.getexif(image).get(_ORIENTATION, 1)
-    except Exception:
-        return 1, ("its EXIF data cannot be read, nor which way is up",)
-    return value if value in _TURNS else 1, ()
-
-
-def _share_memory(image: Any) -> NDArray[np.uint8] | None:
-    """Let Pillow decode plain 8-bit gray into an array of ours, which saves a copy of a large picture."""
-    if image.mode != "L" or not image.tile or gray.is_transparent(image):
-        return None
-    if image.format not in ("PNG", "JPEG", "TIFF", "BMP", "PPM"):
-        return None
-    values = np.zeros(image.size[::-1], np.uint8)
-    image.im = gray.share(values).im
-    return values
-
-
-def _mark_last_row(image: Any) -> bytes | None:
-    """Draw a row that decoding should overwrite: Pillow takes a PNG with too few rows for a whole one."""
-    if not image.tile:
-        return None
-    row = Image.new(image.mode, (image.width, 1))
-    length = len(row.tobytes())
-    mark = (bytes(range(1, 252)) * (length // 251 + 1))[:length]
-    row.frombytes(mark)
-    if image._im is None:
-        image.im = Image.core.new(image.mode, image.size)
-    image.im.paste(row.im, (0, image.height - 1, image.width, image.height))
-    return row.tobytes()
-
-
-def _last_row(image: Any) -> bytes:
-    return image.crop((0, image.height - 1, image.width, image.height)).tobytes()
-
-
-def _rawmode(image: Any) -> str:
-    """Return how the file stores a pixel, in Pillow's words: ``L;4``, ``RGB;16B``."""
-    args = (image.tile and image.tile[0].args) or ""
-    if image.format == "PPM" and image.mode == "RGB" and isinstance(args, tuple) and args[-1] > 255:
-        return "RGB;16B"
-    return args if isinstance(args, str) else str(args[0])
-
-
-def _turn(values: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
-    small = values.dtype in (np.uint8, np.uint16)
-    turned = (gray.share(values) if small else Image.fromarray(values)).transpose(_TURNS[orientation])
-    if not small:
-        return np.array(turned)
-    result = np.empty(turned.size[::-1], values.dtype)
-    gray.share(result).paste(turned, (0, 0))
-    return result
 
 
 @contextmanager
@@ -262,7 +192,7 @@ def _opened(source: Source) -> Iterator[_Opened]:
             raise InputError(_refusal(head))
         with pillow.reading(name):
             contents = _walk(name, file)
-            opened = _Opened(_open_image(name, contents.file), contents)
+            opened = _Opened(decode.open_image(name, contents.file), contents)
         yield opened
 
 
@@ -284,13 +214,3 @@ def _open_file(path: str | Path) -> BinaryIO:
     if kind != stat.S_IFREG:  # opening a pipe would wait for its writer
         raise InputError(f"is {_KINDS.get(kind, 'a device')}, not a picture file")
     return open(path, "rb")
-
-
-def _open_image(name: str, file: BinaryIO) -> Any:
-    if name == "TIFF":
-        pillow.silence_libtiff()
-    importlib.import_module(f"PIL.{formats.plugin(name)}")
-    factory, _ = Image.OPEN[name]
-    file.seek(0)
-    # What Image.open does for a file of one format; it keeps the reason of a failure, which Image.open drops.
-    return factory(file, "")

@@ -593,6 +593,42 @@ def test_a_bomb_is_refused_in_little_memory_and_time(tmp_path: Path) -> None:
     assert run.stderr == ""
 
 
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="resets the peak memory in /proc")
+def test_the_bytes_that_reading_takes_are_foretold(tmp_path: Path) -> None:
+    rgb = Image.fromarray(np.random.default_rng(6).integers(0, 256, (250, 250, 3), np.uint8)).resize((2000, 2000))
+    gray = rgb.convert("L")
+    gray.save(tmp_path / "gray.png", compress_level=1)
+    gray.save(tmp_path / "gray.jpg")
+    gray.save(tmp_path / "gray.tif")
+    Image.fromarray(np.asarray(gray).astype(np.uint16) * 257).save(tmp_path / "deep.png", compress_level=1)
+    Image.fromarray(np.asarray(gray).astype(np.float32)).save(tmp_path / "float.tif")
+    rgb.save(tmp_path / "colour.jpg")
+    rgb.convert("RGBA").save(tmp_path / "alpha.tif", compression="tiff_lzw")
+    rgb.save(tmp_path / "colour.webp", method=0)
+    gray.save(tmp_path / "moving.gif", save_all=True, append_images=[gray.rotate(90)])
+    script = """if True:
+        import re, sys
+        from convfilter.images import read_header, read_pictures
+
+        def memory(what):
+            return 1024 * int(re.search(what + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
+
+        for name in sys.argv[1:]:
+            told = read_header(name).bytes_to_read
+            open("/proc/self/clear_refs", "w").write("5")
+            before = memory("VmRSS")
+            for picture in read_pictures(name, frames="all"):
+                pass
+            del picture
+            taken = memory("VmHWM") - before
+            if taken > told + 6e6:
+                print(name, told, taken)
+        """
+    names = [*map(str, sorted(tmp_path.iterdir()))]
+    run = subprocess.run([sys.executable, "-c", script, *names], capture_output=True, text=True, check=True)
+    assert run.stdout == ""
+
+
 def test_a_large_colour_profile_costs_nothing() -> None:
     profile = chunk(b"iCCP", b"large\0\0" + zlib.compress(os.urandom(2 << 20)))
     assert values(png(GRAYS, 0, 8, before=profile)) == GRAYS.tolist()
