@@ -21,6 +21,7 @@ from convfilter.effects import Effect, Window
 #     plain nn.Conv2d           5.8    11    30    42    65    80   120   260   430
 SEPARATE = 11 * 11  # from here a kernel of rank 1 is quicker as a row and a column
 TRANSFORM = 17 * 17  # from here, counted a pixel of the input, FFT is quicker than a product a tap
+BLOCK = 256  # columns that FFT gives at once: with its rows, what a core's own cache holds
 TRANSFORMS = 64  # input times output channels up to which FFT stays quicker
 VECTOR = 16  # channels that oneDNN computes at once; fewer are padded to as many
 
@@ -190,9 +191,9 @@ def _phases(conv: nn.Conv2d, side_by_side: int, width: int) -> Apply:
 
 
 def _transform(conv: nn.Conv2d) -> Apply:
-    """FFT, the left half as real part and the right half as imaginary part: the kernel is real, so they stay apart.
+    """FFT of blocks of columns, two at once as real and imaginary parts: the kernel is real, so they stay apart.
 
-    Whole numbers stay exact: they are rounded where FFT's error is small enough, and else never come here.
+    Whole numbers stay exact: they are rounded where FFT's error is less than a half, and elsewhere never come here.
     """
     weight, groups, (down, along) = conv.weight, conv.groups, conv.stride
     c_out, c_in, kh, kw = weight.shape
@@ -209,18 +210,25 @@ def _transform(conv: nn.Conv2d) -> Apply:
     def apply(x):
         _, c, h, w = x.shape
         rows, columns = h - kh + 1, w - kw + 1
-        half = -(-columns // 2)
         exact = whole and bool((x == x.round()).all())
         if exact and most * x.abs().max() >= 2**20:
-            return F.conv2d(x, weight, conv.bias, conv.stride, 0, conv.dilation, groups)
-        shape = smooth(h), smooth(half + kw - 1)
-        parts = x.new_zeros(c, *shape, 2)
-        parts[:, :h, : half + kw - 1, 0] = x[0, :, :, : half + kw - 1]
-        parts[:, :h, : w - half, 1] = x[0, :, :, half:]
-        z = torch.fft.fft2(torch.view_as_complex(parts)).view(groups, 1, c_in, *shape)
-        z = (z * spectrum(shape)).sum(2) if c_in > 1 else (z * spectrum(shape)).squeeze(2)
-        z = torch.view_as_real(torch.fft.ifft2(z)).view(c_out, *shape, 2)
-        y = torch.cat((z[:, :rows, :half, 0], z[:, :rows, : columns - half, 1]), 2)[None, :, ::down, ::along]
+            return _convolve(x, weight, conv.bias, conv.stride, conv.dilation, groups)
+        pairs = -(-columns // (2 * max(BLOCK, 2 * kw)))
+        width = -(-columns // (2 * pairs))
+        shape = smooth(h), smooth(width + kw - 1)
+        y = x.new_empty(1, c_out, rows, columns)
+        for start in range(0, columns, 2 * width):
+            blocks = x.new_zeros(c, *shape, 2)
+            for part, left in enumerate((start, start + width)):
+                block = x[0, ..., left : left + width + kw - 1]
+                blocks[:, :h, : block.shape[2], part] = block
+            z = torch.fft.fft2(torch.view_as_complex(blocks)).view(groups, 1, c_in, *shape)
+            z = (z * spectrum(shape)).sum(2) if c_in > 1 else z.squeeze(2).mul(spectrum(shape).squeeze(2))
+            blocks = torch.view_as_real(torch.fft.ifft2(z)).view(c_out, *shape, 2)
+            for part, left in enumerate((start, start + width)):
+                block = y[0, ..., left : left + width]
+                block[:] = blocks[:, :rows, : block.shape[2], part]
+        y = y[..., ::down, ::along]
         y = y.round() if exact else y
         return y if conv.bias is None else y + conv.bias.view(-1, 1, 1)
 

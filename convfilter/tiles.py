@@ -22,6 +22,7 @@ from convfilter.stretches import can_cut
 
 AREA = 1 << 19  # values of a tile in the layer that has most of them: more leave the cache, fewer cost more calls
 WIDTH = 1 << 11  # columns of a tile there
+CHUNK = 1 << 17  # floats that stay in a core's own cache while they become pixels
 KEEP = 1 << 28  # bytes of floats up to which the output is kept between its two readings; past them it is made twice
 
 Source = Callable[[slice, slice], Tensor]
@@ -121,11 +122,14 @@ class Output:
 def quantise(x: Tensor, black: float, white: float, bits: int, absolute: bool) -> Tensor:
     """Return ``x`` as pixels, the very same as ``convfilter.network.quantise`` gives."""
     levels = (1 << bits) - 1
-    pixels = np.zeros(x.shape, np.uint8 if bits == 8 else np.uint16)
+    pixels = np.zeros(x.numel(), np.uint8 if bits == 8 else np.uint16)
     if black != white:
-        x = (x.abs() if absolute else x).sub(black).mul_(levels / (white - black)).round_().clamp_(0, levels)
-        np.copyto(pixels, x.numpy(), casting="unsafe")
-    return torch.from_numpy(pixels)
+        for start in range(0, x.numel(), CHUNK):
+            part = x.view(-1)[start : start + CHUNK]
+            part = (part.abs() if absolute else part).sub(black)
+            part.mul_(levels / (white - black)).round_().clamp_(0, levels)
+            np.copyto(pixels[start : start + CHUNK], part.numpy(), casting="unsafe")
+    return torch.from_numpy(pixels).view(x.shape)
 
 
 def filter_picture(
