@@ -124,8 +124,9 @@ def quantise(x: Tensor, black: float, white: float, bits: int, absolute: bool) -
     levels = (1 << bits) - 1
     pixels = np.zeros(x.numel(), np.uint8 if bits == 8 else np.uint16)
     if black != white:
-        for start in range(0, x.numel(), CHUNK):
-            part = x.view(-1)[start : start + CHUNK]
+        flat = x.reshape(-1)
+        for start in range(0, len(flat), CHUNK):
+            part = flat[start : start + CHUNK]
             part = (part.abs() if absolute else part).sub(black)
             part.mul_(levels / (white - black)).round_().clamp_(0, levels)
             np.copyto(pixels[start : start + CHUNK], part.numpy(), casting="unsafe")
