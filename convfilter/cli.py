@@ -101,13 +101,16 @@ def run(ctx: click.Context, pipeline: str, inputs: tuple[str, ...], presets_file
     _run(ctx, parse(pipeline, presets=_presets(ctx, presets_file)), inputs, kwargs)
 
 
-@cli.command(cls=options.Command, short_help="What each layer of a pipeline does, without a picture.")
+@cli.command(cls=options.Command, short_help="What each layer of a pipeline does, and the sums behind a pixel.")
 @click.argument("pipeline")
-@options.option(options.PICTURES_IN, "--size", type=options.Pair("size", "x", "640x480", least=1), metavar="WxH",
+@options.option(options.PICTURES_IN, "--size", type=options.Numbers("size", "x", "640x480", least=1), metavar="WxH",
                 help="The picture's width and height.  [default: 512x512]")  # fmt: skip
 @options.option(
-    options.PICTURES_IN, "--image", type=click.Path(), metavar="FILE", help="Take the size of this picture."
+    options.PICTURES_IN, "--image", type=click.Path(), metavar="FILE", help="Take this picture, or its size."
 )
+@options.option(options.PIPELINE, "--pixel", type=options.Numbers("pixel", ",", "100,50", counts=(2, 3)),
+                metavar="X,Y[,CHANNEL]", help="With --image: the arithmetic behind this pixel of the output, "
+                "through every layer. Column, row and channel count from 0.")  # fmt: skip
 @options.option(options.RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @options.CODE
 @options.WHITE
@@ -115,49 +118,20 @@ def run(ctx: click.Context, pipeline: str, inputs: tuple[str, ...], presets_file
 @options.SEED
 @options.PRESETS_FILE
 @click.pass_context
-def explain(
-    ctx: click.Context, pipeline: str, size: tuple[int, int] | None, image: str | None, as_json: bool, code: bool,
-    presets_file: str | None, **kwargs,
-) -> None:  # fmt: skip
+def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwargs) -> None:
     """Show what each layer of PIPELINE does to a picture: the output's size with the sum that gives it, parameters,
     multiply-adds, receptive field, and the range of values that can come out. No picture is needed.
 
     \b
     Examples:
       convfilter explain 'Conv2d(1, 8, 3, stride=2) | ReLU | MaxPool2d(2)' --size 640x480
-      convfilter explain tutorial --json
-      convfilter explain 'edge | ReLU' --code --image photo.png
+      convfilter explain tutorial --image photo.png --pixel 100,50
+      convfilter explain 'edge | ReLU' --code
     """
-    import json
-    import shutil
+    from convfilter.answers import answer
 
-    from convfilter.explain import explain as explain_pipeline
-    from convfilter.tables import write_table
-
-    parsed = parse(pipeline, presets=_presets(ctx, presets_file))
-    if size and image:
-        raise UsageError("--size and --image both say how large the picture is; give one of them")
-    if code:
-        from convfilter.scripts import write_script
-
-        click.echo(write_script(parsed, image, **kwargs), nl=False)
-        return
-    width, height = size or (512, 512)
-    if image:
-        from convfilter.images import read_header
-
-        try:
-            header = read_header(image)
-        except InputError as error:
-            raise InputError(f"{escape(image)}: {error}") from None
-        width, height = header.width, header.height
-    explanation = explain_pipeline(parsed, (1, height, width), white=kwargs["white"])
-    if as_json and not explanation.error:
-        click.echo(json.dumps(explanation.to_dict()))
-    elif not as_json:
-        click.echo(write_table(explanation, shutil.get_terminal_size().columns))
-    if explanation.error:
-        raise explanation.error
+    for text in answer(parse(pipeline, presets=_presets(ctx, presets_file)), **kwargs):
+        click.echo(text)
 
 
 @cli.command()

@@ -67,22 +67,21 @@ class Size(click.ParamType):
         return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
 
 
-class Pair(click.ParamType):
-    """Two whole numbers, such as 640x480 or 3,5, with ``mark`` between them; kept as a tuple."""
+class Numbers(click.ParamType):
+    """Two whole numbers (or as many as ``counts`` has), such as 640x480 or 3,5; kept as a tuple."""
 
-    def __init__(self, name: str, mark: str, example: str, least: int = 0, most: int = 10_000_000) -> None:
-        self.name, self.mark, self.example, self.least, self.most = name, mark, example, least, most
+    def __init__(self, name: str, mark: str, example: str, *, least: int = 0, counts: tuple[int, ...] = (2,)) -> None:
+        self.name, self.mark, self.example, self.least, self.counts = name, mark, example, least, counts
 
-    def convert(self, value, param, ctx) -> tuple[int, int]:
+    def convert(self, value, param, ctx) -> tuple[int, ...]:
         if isinstance(value, tuple):
             return value
         words = str(value).lower().split(self.mark)
-        if len(words) == 2 and all(re.fullmatch(r"\s*[0-9]{1,8}\s*", word) for word in words):
-            pair = int(words[0]), int(words[1])
-            if self.least <= min(pair) and max(pair) <= self.most:
-                return pair
-        limits = f"numbers from {self.least} to {self.most:,}"
-        self.fail(f"{value!r} is no {self.name}; write it as {self.example}, {limits}", param, ctx)
+        if len(words) in self.counts and all(re.fullmatch(r"\s*[0-9]{1,7}\s*", word) for word in words):
+            numbers = tuple(map(int, words))
+            if min(numbers) >= self.least:
+                return numbers
+        self.fail(f"{value!r} is no {self.name}; write whole numbers, such as {self.example}", param, ctx)
 
 
 class Channels(click.ParamType):

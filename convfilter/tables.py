@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from convfilter.errors import shorten
 from convfilter.explain import Explanation, Row
+from convfilter.memory import show_bytes
 
 LONGEST = 400  # characters of one layer's text; a kernel's literal may be a megabyte
 LEAST = 20  # columns that a layer's text should have before other columns are dropped
@@ -70,20 +71,8 @@ def write_table(explanation: Explanation, width: int = 80) -> str:
         lines = _table(rows, widths, width)
     if explanation.error:
         return "\n".join(lines)
-    peak = f"Peak memory: about {show_size(explanation.peak_bytes)} for the plain computation of the whole picture."
+    peak = f"Peak memory: about {show_bytes(explanation.peak_bytes)} for the plain computation of the whole picture."
     return "\n".join([*lines, "", *textwrap.wrap(peak, width), *textwrap.wrap(NOTE, width)])
-
-
-def show_size(count: float) -> str:
-    """Return a number of bytes as people say it.
-
-    >>> show_size(2_500_000), show_size(900)
-    ('2.5 MB', '900 bytes')
-    """
-    for unit, size in (("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:,.3g} {unit}" if count < 1000 * size else f"{count / size:,.0f} {unit}"
-    return f"{count} bytes"
 
 
 def _measure(rows: list[dict], without: set[str], width: int) -> tuple[dict[str, int], int]:
