@@ -50,11 +50,11 @@ class Window:
         """
         pad = max(self.before, self.after)
         if self.mode == "reflect" and pad >= n:
-            raise ValueError(f"of {n} pixels at most {n - 1} can be padded by reflection, and padding is {pad}")
+            raise ValueError(f"at most {n - 1} pixels can be padded by reflection, and padding is {pad}")
         if self.mode == "circular" and pad > n:
-            raise ValueError(f"of {n} pixels at most {n} can be padded in a circle, and padding is {pad}")
+            raise ValueError(f"at most {n} pixels can be padded in a circle, and padding is {pad}")
         if self.mode == "divide" and n % self.stride:
-            raise ValueError(f"{n} is no multiple of {self.stride}")
+            raise ValueError(f"that is no multiple of {self.stride}")
         padded = n + self.before + self.after
         rest = padded - self.span
         count = (-(-rest // self.stride) if self.ceil_mode else rest // self.stride) + 1

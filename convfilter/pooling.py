@@ -127,7 +127,7 @@ def _fractions(size: int, count: int = 0, ratio: float = 0.0):
         if out < 1:
             raise ValueError(f"no output is left of {n} pixels")
         if out + size - 1 > n:
-            raise ValueError(f"{out} windows of {size} do not fit in {n} pixels; at most {max(0, n - size + 1)} do")
+            raise ValueError(f"{out} windows of {size} do not fit; at most {max(0, n - size + 1)} do")
         return out
 
     return length
