@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from convfilter import containers, decode, formats, gray, pillow, tiff
+from convfilter import containers, formats, gray, pillow, tiff
 from convfilter.errors import InputError, UsageError
 
 Source = str | Path | BinaryIO
@@ -141,7 +141,7 @@ def _read(
                 admit(header)
             if frames == "all" or frame == last:
                 with pillow.reading(header.format):
-                    values, white, notes = decode.decode(
+                    values, white, notes = pillow.decode(
                         opened.image, opened.contents, orientation=opened.orientation, background=background
                     )
                 if frame == last:
@@ -163,7 +163,7 @@ class _Opened:
 
     def _look(self) -> None:
         image = self.image
-        self.orientation, self.notes = decode.find_orientation(image)
+        self.orientation, self.notes = pillow.find_orientation(image)
         width, height = image.size[::-1] if self.orientation >= 5 else image.size
         frames = self.contents.frames or getattr(image, "n_frames", 1)
         self.header = Header(width, height, frames, image.format, image.mode)
@@ -192,7 +192,7 @@ def _opened(source: Source) -> Iterator[_Opened]:
             raise InputError(_refusal(head))
         with pillow.reading(name):
             contents = _walk(name, file)
-            opened = _Opened(decode.open_image(name, contents.file), contents)
+            opened = _Opened(pillow.open_image(name, contents.file), contents)
         yield opened
 
 
