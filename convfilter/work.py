@@ -33,18 +33,17 @@ class Work:
         self.pipeline, self.options = pipeline, options
         self.shard = parse_shard(options.shard) if options.shard is not None else None
         self.file = find_single_file(options)
-        folder = os.path.dirname(self.file) or "." if self.file else options.output
-        folder = None if folder == "-" else folder
-        self.outputs = Outputs(no_clobber=options.no_clobber, folder=folder)
         self.sources = find_sources(
             inputs,
             is_picture=_is_picture,
             recursive=options.recursive,
-            output=folder,
+            output=options.output,
             filter=pipeline.name,
             extension="{ext}" in (options.name or ""),
+            metadata=options.metadata,
             passed_over=passed_over,
         )
+        self.outputs = Outputs(no_clobber=options.no_clobber, folder=self.sources.folder)
         self.limit = options.max_memory or available() * 3 // 4
         self.budget = Budget(self.limit)
         self.parts = lru_cache(4)(lambda frames: list_parts(pipeline, options, frames))
@@ -128,6 +127,8 @@ class Work:
         paths = self.paths(entry, header.frames if header and options.frames == "all" else 1)
         outputs = tuple(paths.values())
         if options.skip_existing and not entry.is_stdin and is_done(entry.path, outputs):
+            if not options.dry_run:
+                self.outputs.tidy(entry.folder or os.curdir)  # of what killed runs left, though nothing is written
             return {"status": "skipped", "outputs": outputs}
         for path in outputs if options.no_clobber else ():
             if os.path.lexists(path):
@@ -159,7 +160,8 @@ class Work:
                     if options.output == "-":
                         self.write_out(one)
                     else:
-                        one.write(batch.open(paths[key]))
+                        with batch.open(paths[key]) as output:
+                            one.write(output)
                     notes += one.notes
                     if one.layer == last:
                         ranges = list(one.ranges) if one.channel is None else [*ranges, *one.ranges]
