@@ -43,8 +43,12 @@ def to_gray(
 ) -> tuple[NDArray[np.generic], float, tuple[str, ...]]:
     """Return a decoded picture as gray values, with the value that means white, and what there is to say about it.
 
-    The values are HxW: uint8 (white 255), uint16 (65535; 4095 for 12 bits), int32 or float32. Pictures of 8 bits a
-    channel without transparency give Pillow's ``convert("L")`` to the last bit:
+    The values are HxW, and white is what the kind of number says, not what the picture holds: uint8 255; uint16 65535,
+    or 4095 for 12 bits; int32 32767 for signed 16 bits; float32 1. Only 32-bit integers, which are used for anything,
+    have a white of 65535 unless one goes past it, and then their type's largest number (unsigned ones past 2**31 - 1
+    come as float32). Colour of 16 bits a channel is read by its upper 8, for Pillow holds no more.
+
+    Pictures of 8 bits a channel without transparency give Pillow's ``convert("L")`` to the last bit:
     ``(19595 R + 38470 G + 7471 B + 32768) >> 16``. Transparent ones are first laid over ``background``, each channel by
     itself: ``(alpha * colour + (255 - alpha) * background) / 255``, rounded to the nearest. ``rawmode`` is how the
     file stored a pixel, in Pillow's words, ``white_is_zero`` says that a 16-bit or float TIFF counts from white to

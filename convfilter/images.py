@@ -85,13 +85,15 @@ def read_pictures(
     """Return an iterator over the chosen frames of a picture file, each read when it is asked for.
 
     ``source`` is a path or a seekable binary file. ``frames`` is ``"first"``, ``"all"`` or one frame's number, counted
-    from 0. The frames of an animation are whole canvases, as they are shown. Gray values and what is white are those
-    of ``gray.to_gray``; EXIF orientation is applied, transparency laid over ``background`` (a colour's name or code).
+    from 0. The frames of an animation are whole canvases, as Pillow composes them; an APNG's default picture that is
+    not part of the animation is its frame 0. Gray values and what is white are those of ``gray.to_gray``; EXIF
+    orientation is applied, transparency laid over ``background`` (a colour's name or code).
     ``admit`` is called with the header before anything is decoded, and again before a frame of another size; what
     it raises stops the reading. No other limit on a picture's size is in force, Pillow's own neither.
 
-    Raises InputError where the file is no picture, damaged (a wrong PNG checksum included), truncated anywhere, or has
-    no such frame; UsageError where ``frames`` or ``background`` makes no sense.
+    Raises InputError where the file is no picture, damaged (a wrong PNG checksum included), or truncated: a PNG, GIF,
+    WebP or TIFF anywhere, whichever frame is asked for; or where it has no such frame. Raises UsageError where
+    ``frames`` or ``background`` makes no sense.
 
     >>> import io
     >>> picture = next(read_pictures(io.BytesIO(b"P5 2 1 255 \\x00\\xff")))
