@@ -265,5 +265,10 @@ def test_a_caret_stands_under_its_place_in_a_file_and_a_long_line(tmp_path):
     assert re.fullmatch(r"  \.\.\..*\.\.\.", line)
 
 
+@pytest.mark.parametrize("text", ["", " ", "\n\n", "# nothing", ">>> "])
+def test_an_empty_text_says_what_to_write(text):
+    assert reason(text) == "the pipeline is empty; write layers joined by '|', such as edge | ReLU"
+
+
 def test_read_knows_no_layer():
     assert [call.name for call in read("NoSuchLayer(1, b=2) | @file | other")[::2]] == ["NoSuchLayer", "other"]
