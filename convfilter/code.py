@@ -54,9 +54,10 @@ def write_code(
 ) -> str:
     """Return a Python script that runs the pipeline on a picture with torch, numpy and Pillow alone.
 
-    It writes ``output`` and .png, or one PNG a channel, _0.png and so on; their pixels are those that the program
-    writes, while their bytes are Pillow's. Two things are left to the program: a channel of random weights that is flat
-    but for rounding is black there, and NaN or infinity an error. ``white`` is a white pixel's value in the tensor,
+    It writes ``output`` and .png, or one PNG a channel, _0.png and so on. Their pixels are to the last bit those that
+    the program writes with ``exact``; its quicker ways may differ by a gray level here and there, where kernels are
+    large. Their bytes are Pillow's. Two things are left to the program: a channel of random weights that is flat but
+    for rounding is black there, and NaN or infinity an error. ``white`` is a white pixel's value in the tensor,
     ``norm`` and ``bits`` say how floats become gray, ``channels`` which ones are written.
 
     Raises:

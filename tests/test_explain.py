@@ -276,7 +276,7 @@ def test_a_picture_too_small_shows_the_rows_up_to_the_place_where_it_breaks():
     assert [str(row.layer) for row in explanation.rows] == ["MaxPool2d(2)"]
     assert explanation.output == (1, 4, 50)
     assert str(explanation.error).splitlines() == [
-        "Conv2d: the picture is 4 high here: the window of 5 is wider than the 4 pixels (padding included)",
+        "Conv2d: the picture is 4 high here: the window of 5 is larger than the 4 pixels (padding included)",
         "  MaxPool2d(2) | edge | ReLU",
         "                 ^^^^",
     ]
@@ -338,9 +338,16 @@ def test_ten_thousand_layers_take_less_than_a_second():
         assert time.process_time() - start < 1
 
 
-def test_nothing_heavy_is_imported():
-    code = "import sys, convfilter.tables; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'PIL')))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+@pytest.mark.parametrize("arguments", [["edge"], ["edge", "--json"], ["edge", "--code"], ["edge", "--size", "4x4"]])
+def test_nothing_heavy_is_imported(arguments):
+    code = (
+        f"import sys; sys.argv[1:] = {['explain', *arguments]!r}\n"
+        "from convfilter.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'PIL')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
 
 
 def convfilter(*arguments, **environment):
