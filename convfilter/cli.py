@@ -134,6 +134,40 @@ def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwarg
         click.echo(text)
 
 
+@cli.command(cls=options.Command, short_help="A web page that shows a picture layer by layer.")
+@click.argument("pipeline")
+@click.argument("image", metavar="IMAGE")
+@options.WHITE
+@options.BACKGROUND
+@options.SEED
+@options.PRESETS_FILE
+@options.option(options.PICTURES_OUT, "-o", "--output", metavar="PATH",
+                help="A file name, a folder, or - for standard output.  [default: beside the picture]")  # fmt: skip
+@options.option(options.PICTURES_OUT, "--pixel", type=options.Numbers("pixel", ",", "100,50"), metavar="X,Y",
+                help="Begin at this pixel; a very large picture keeps its exact values around it.")  # fmt: skip
+@options.option(options.PICTURES_OUT, "--no-clobber", is_flag=True, help="Never replace a file.")
+@click.pass_context
+def report(
+    ctx: click.Context, pipeline: str, image: str, output: str | None, presets_file: str | None, **kwargs
+) -> None:
+    """Write a web page that shows what each layer of PIPELINE does to IMAGE, a picture or - for standard input: its
+    formula, its kernels, every channel that comes out, and under the pointer the arithmetic of each pixel.
+
+    The page is one file that needs no network.
+
+    \b
+    Examples:
+      convfilter report tutorial photo.png
+      convfilter report 'Conv2d(1, 8, 3) | ReLU | MaxPool2d(2)' photo.png -o page.html
+    """
+    parsed = parse(pipeline, presets=_presets(ctx, presets_file))
+    from convfilter.report_file import write_report
+
+    path = write_report(parsed, image, output, text=pipeline, **kwargs)
+    if path != "-":
+        click.echo(path)
+
+
 @cli.command()
 @click.pass_context
 def presets(ctx: click.Context) -> None:

@@ -186,7 +186,7 @@ function pixelAt(canvas, event, [, height, width]) {
 // One picture with its mark, its lens and its legend.
 function makeSide(title, t) {
   const { shape } = PAGE.tensors[t], name = el("span", { class: "shape" });
-  const canvas = el("canvas"), mark = el("div", { class: "mark" }), frame = el("div", { class: "frame" }, canvas, mark);
+  const canvas = el("canvas", { role: "img", "aria-label": title }), mark = el("div", { class: "mark" }), frame = el("div", { class: "frame" }, canvas, mark);
   const lens = el("canvas", { class: "lens", "aria-hidden": "true" }), key = el("canvas", { width: 256, height: 1 });
   const low = el("span"), middle = el("span"), high = el("span");
   const legend = el("div", { class: "key" }, key, el("p", { class: "ends" }, low, middle, high));
@@ -268,7 +268,7 @@ function drawKernels(place, l) {
   const draw = (o) => drawKernel(l, o, ins, scale);
   const title = outs === 1 ? "Its kernel" : `Its ${outs.toLocaleString("en")} kernels`;
   place.append(el("h3", {}, title));
-  if (ins > 1) place.append(say(`Each has ${ins} layers, one for every input channel; they are drawn side by side.`));
+  if (ins > 1) place.append(say(`Each has ${ins} planes, one for every input channel; they are drawn side by side.`));
   const first = Math.max(1, Math.min(outs, Math.floor(KERNELS / Math.min(ins, KERNELS))));
   place.append(el("div", { class: "bank" }, ...range(0, first).map(draw)));
   if (first === outs) return;

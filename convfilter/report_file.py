@@ -69,7 +69,8 @@ def _find_path(pipeline: Pipeline, image: str, output: str | None) -> str:
     name = f"{stem}_{pipeline.name}.html"
     if output is None:
         return name if image == "-" else os.path.join(os.path.dirname(image), name)
-    path = os.path.join(output, name) if os.path.isdir(output) else output
+    folder = os.path.isdir(output) or output.endswith(("/", os.sep))
+    path = os.path.join(output, name) if folder else output
     if image != "-" and os.path.exists(path) and os.path.exists(image) and os.path.samefile(path, image):
         raise UsageError(f"-o {escape(output)}: is the picture itself, and no input is replaced; choose another name")
     return path

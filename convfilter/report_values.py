@@ -109,7 +109,14 @@ def summarise(values: torch.Tensor) -> dict:
     spread = some.kthvalue(max(1, math.ceil(0.99 * some.numel()))).values.item()
     counts = torch.histc(finite, BINS, low, high) if high > low else torch.ones(1)
     bars = (counts.sqrt() * (99 / counts.max().sqrt())).ceil().int().tolist()
-    return {"low": low, "high": high, "mean": finite.mean(dtype=torch.float64).item(), "spread": spread, "bad": bad, "bars": bars}
+    return {
+        "low": low,
+        "high": high,
+        "mean": finite.mean(dtype=torch.float64).item(),
+        "spread": spread,
+        "bad": bad,
+        "bars": bars,
+    }
 
 
 def describe(layer: Layer, module: nn.Module, x: torch.Tensor, shape: Shape) -> dict:

@@ -3,14 +3,17 @@
 import base64
 import hashlib
 import json
+import os
 import re
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 from convfilter import InputError, OutputError, PipelineError, UsageError, parse
+from convfilter.cli import cli
 from convfilter.layers import LAYERS
 from convfilter.lessons import LESSONS
 from convfilter.network import build
@@ -179,3 +182,19 @@ def test_the_seed_and_white_count(photo):
     assert "black 0, white 1<" in one.read_text("utf-8")
     assert "<dd>1×20×20, black 0, white 255</dd>" in two.read_text("utf-8")
     assert carried(one.read_text("utf-8"))["layers"][0]["bias"] != carried(two.read_text("utf-8"))["layers"][0]["bias"]
+
+
+def test_the_command_prints_the_path_and_fails_with_a_sentence(photo, monkeypatch):
+    monkeypatch.chdir(photo.parent)
+    for arguments, status, out, err in [
+        (["tutorial", "photo.png"], 0, "photo_tutorial.html\n", ""),
+        (["edge(size=3)", "photo.png", "-o", "a/"], 0, os.path.join("a/", "photo_edge.html") + "\n", ""),
+        (["edge", "photo.png", "-o", "photo.png"], 2, "", "is the picture itself"),
+        (["edges", "photo.png"], 2, "", "did you mean edge?"),
+        (["edge(size=31)", "photo.png"], 2, "", "the picture is 20 high here"),
+        (["edge", "missing.png"], 1, "", "convfilter: missing.png: "),
+        (["edge", "photo.png", "--pixel", "0,20"], 2, "", "--pixel 0,20 lies outside"),
+    ]:
+        result = CliRunner().invoke(cli, ["report", *arguments])
+        assert (result.exit_code, result.stdout) == (status, out)
+        assert err in result.stderr
