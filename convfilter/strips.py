@@ -132,5 +132,7 @@ def transpose(rows: Tensor, groups: int) -> Tensor:
     >>> transpose(torch.tensor([[1, 2, 3, 4, 5, 6]]), 2).tolist()
     [[1, 4, 2, 5, 3, 6]]
     """
+    if rows.dtype == torch.uint16:  # which channel_shuffle does not know
+        return transpose(rows.view(torch.int16), groups).view(torch.uint16)
     h, w = rows.shape
     return F.channel_shuffle(rows.view(1, h, 1, w).permute(0, 3, 1, 2), groups).permute(0, 2, 3, 1).reshape(h, w)

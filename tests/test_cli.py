@@ -409,3 +409,14 @@ def test_a_child_process_in_a_real_folder(tmp_path):
     assert (done.returncode, done.stdout) == (1, "photo 1_edge-ReLU.png\n")
     assert done.stderr.splitlines()[0] == "convfilter: gone.png: No such file or directory"
     assert sorted(os.listdir(tmp_path)) == ["photo 1.png", "photo 1_edge-ReLU.png"]
+
+
+@pytest.mark.parametrize("size", [(300, 400), (41, 33), (700, 16)])
+@pytest.mark.parametrize("text", ["edge(3)", "gaussian(5) | MaxPool2d(2)", "Filter2d(sobel_x, sobel_y)"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_tiles_and_exact_give_the_same_picture(convfilter, size, text, bits):
+    save("p.png", noise(*size))
+    names = convfilter("run", text, "p.png", "--bits", bits, "-o", "tiles").stdout.split()
+    assert convfilter("run", text, "p.png", "--bits", bits, "-o", "exact", "--exact").exit_code == 0
+    for name in names:
+        assert abs(pixels(name) - pixels(name.replace("tiles", "exact"))).max() <= 1
