@@ -10,7 +10,6 @@ from convfilter.errors import InputError
 from convfilter.explain import peak_bytes
 from convfilter.pipeline import Pipeline
 
-DECODED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "LA": 4}  # Pillow's bytes a pixel; others take 4
 KEPT = 1 << 28  # bytes of floats up to which tiles keep an output between measuring and writing it
 TILES = 1 << 27  # bytes of the tiles under way, in all
 
@@ -24,10 +23,13 @@ def predict(pipeline: Pipeline, header, options) -> int:
         PipelineError: a layer does not take a picture of this size.
     """
     shape = (1, header.height, header.width)
-    area = header.height * header.width
-    decoded = area * (1 if header.mode == "L" else DECODED.get(header.mode, 4) + 1)
+    gray = header.height * header.width * (4 if header.mode in ("I", "F") else 2 if header.mode[:2] == "I;" else 1)
+    return max(header.bytes_to_read, gray + _computing(pipeline, shape, options))
+
+
+def _computing(pipeline: Pipeline, shape, options) -> int:
     if options.exact or options.steps:
-        return decoded + peak_bytes(pipeline, shape)
+        return peak_bytes(pipeline, shape)
     need = held = 0
     for layer, (c, h, w) in zip(pipeline.layers, pipeline.shapes(shape), strict=True):
         size = 4 * c * h * w
@@ -37,7 +39,7 @@ def predict(pipeline: Pipeline, header, options) -> int:
         shape = (c, h, w)
     floats = size if size <= KEPT or options.grid or options.suffix == ".npy" else 0
     pixels = c * h * w * options.bits // 8 if c > 1 else 0
-    return decoded + max(need, held + floats + pixels) + TILES
+    return max(need, held + floats + pixels) + TILES
 
 
 def available() -> int:
