@@ -13,10 +13,11 @@ LIMIT = 9_500_000  # bytes of a page, of which...
 ROOM_PICTURE, ROOM_WEIGHTS, ROOM_EXACT = 4_000_000, 2_000_000, 2_000_000  # ...the most for what is carried exactly
 ROOM_REST = 150_000
 CHANNEL = 900  # bytes of a channel's markup and numbers
+ROOM_CHANNELS = 5_500_000  # for the channels' pictures: a page should go through the mail
 PIXELS = 400_000  # of one channel's picture, at most: more cannot be seen
 SHOWN = 1500  # channels in all
 BYTE = 1.35  # characters for a byte that cannot be compressed
-PIXEL = 0.95  # characters for a pixel of a picture, as a rule; noise takes more
+PIXEL = 1.1  # characters for a pixel of a picture, as a rule; noise takes more
 LENS = 15  # pixels across of the magnified neighbourhood
 WORK = 100_000_000  # multiplications that a browser does without a pause that disturbs
 
@@ -60,7 +61,8 @@ def make_plan(pipeline: Pipeline, network: nn.Sequential, shapes: Sequence[Shape
     shown = max(1, SHOWN // len(shapes))
     room = LIMIT - ROOM_REST - picture - (ROOM_WEIGHTS - left) - bool(exact) * ROOM_EXACT
     maps = [min(c, shown) for c, _, _ in shapes]
-    pixels = _divide(int((room - CHANNEL * sum(maps) - 40 * channels) * share / PIXEL), maps)
+    room = min(ROOM_CHANNELS, room - CHANNEL * sum(maps) - 40 * channels)
+    pixels = _divide(int(room * share / PIXEL), maps)
     return Plan(frozenset(exact), ROOM_EXACT // max(1, len(exact)), frozenset(weights), pixels, shown)
 
 
