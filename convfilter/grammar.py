@@ -2,12 +2,14 @@
 
 import math
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from convfilter.errors import PipelineError, shorten
 
 LONGEST = 999_999  # characters of one text; 10,000 printed layers take a third of it
 DEEPEST = 40  # brackets in brackets
+EXACT = 19  # characters: a whole number as long may be past 64 bits, and PyTorch takes it only as a float
 
 _NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _TOKEN = re.compile(
@@ -15,6 +17,7 @@ _TOKEN = re.compile(
       | \s | \#[^\n]* )*+
       (?: (?P<mark>[()\[\],=|:])
       | (?P<number>[+-]?(?:{_NUMBER}|inf\b)(?:\s*/\s*{_NUMBER})?)
+      | (?P<keyword>[^\W\d]\w*)\s*=
       | (?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)
       | (?P<string>'[^'\n]*'|"[^"\n]*")
       | (?P<file>@(?:"[^"\n]*"|'[^'\n]*'|[^\s|,()\[\]]*))
@@ -71,8 +74,8 @@ class Call(NamedTuple):
     name_end: int
 
 
-def read(text: str, *, file: str | None = None) -> list[Call | File]:
-    """Return the calls (and files) that the text joins by ``|``, each with where it starts and ends in the text.
+def read(text: str, *, file: str | None = None) -> Iterator[Call | File]:
+    """Yield the calls (and files) that the text joins by ``|``, each with where it starts and ends in the text.
 
     A model as PyTorch prints it, ``Sequential((0): Conv2d(...) (1): ReLU())``, gives its layers in order; so does
     ``Sequential(Conv2d(...), ReLU())``. ``nn.`` before a name, and ``>>> m =`` before a line, are passed over.
@@ -103,7 +106,8 @@ class _Reader:
     """A recursive descent over the tokens.
 
     ``word``, ``start`` and ``end`` are the token it stands at, and ``kind`` is a mark such as ``(`` itself, else
-    number, name, string, file or end. ``after`` is where the token before ended: how far a call's text reaches.
+    number, keyword (a name and its ``=``), name, string, file or end. ``after`` is where the token before ended: how
+    far a call's text reaches.
     """
 
     def __init__(self, text: str, file: str | None) -> None:
@@ -129,9 +133,8 @@ class _Reader:
 
     def reject(self) -> None:
         if self.word in "'\"":
-            line_end = self.text.find("\n", self.start)
-            end = len(self.text) if line_end < 0 else line_end
-            raise self.error(f"this string is not closed; expected another {self.word}", self.start, end)
+            rest = self.start, len(self.text)
+            raise self.error(f"this string is not closed; expected another {self.word}", *rest)
         hint = "; layers are joined by '|'" if not self.depth else ""
         if self.depth and self.word in "+-*/%^":
             hint = "; nothing is computed here but fractions such as 1/9"
@@ -141,38 +144,41 @@ class _Reader:
         return "the end" if self.kind == "end" else repr(shorten(self.word, 30))
 
     def skip(self, mark: str) -> bool:
-        found = self.kind == mark
-        if found:
+        if self.kind == mark:
             self.advance()
-        return found
+            return True
+        return False
 
     def deeper(self) -> None:
         self.depth += 1
         if self.depth > DEEPEST:
             raise self.error(f"brackets are nested more than {DEEPEST} deep")
 
-    def pipeline(self) -> list[Call | File]:
+    def pipeline(self) -> Iterator[Call | File]:
         if self.kind == "end":
             raise self.error("the pipeline is empty; write layers joined by '|', such as edge | ReLU")
-        stages = self.stage("a layer, such as ReLU")
-        while self.skip("|"):
-            stages += self.stage("a layer after '|'")
-        if self.kind != "end":
-            hint = ""
-            if self.kind in ("name", "file", ",", "("):
-                hint = " (layers are joined by '|')"
-            elif self.kind in ("number", "string", "=", ":"):
-                hint = " (a layer's arguments stand in parentheses)"
-            raise self.error(f"expected '|' or the end, not {self.shown()}{hint}")
-        return stages
+        expected = "a layer, such as ReLU"
+        while True:
+            stages = self.stage(expected)
+            if self.kind not in ("|", "end"):
+                raise self.error(f"expected '|' or the end, not {self.shown()}{self.hint()}")
+            yield from stages
+            if not self.skip("|"):
+                return
+            expected = "a layer after '|'"
+
+    def hint(self) -> str:
+        if self.kind in ("number", "string", ":"):
+            return " (a layer's arguments stand in parentheses)"
+        return "" if self.kind in (")", "]") else " (layers are joined by '|')"
 
     def stage(self, expected: str) -> list[Call | File]:
         if self.kind == "file":
             return [self.file_name()]
-        call = self.call(expected)
-        if not call.called and self.skip("="):  # m = nn.Conv2d(...), as the documentation writes it
-            call = self.call("a layer after '='")
-        return _flatten(call)
+        if self.kind == "keyword":  # m = nn.Conv2d(...), as the documentation writes it
+            self.advance()
+            expected = "a layer after '='"
+        return _flatten(self.call(expected))
 
     def call(self, expected: str) -> Call:
         if self.kind != "name":
@@ -204,12 +210,11 @@ class _Reader:
 
     def arguments(self):
         while self.kind != ")":
-            start, name = self.start, None
-            value = self.value("an argument or ')'")
-            if self.kind == "=" and isinstance(value, Call) and not value.called:
+            start, name, expected = self.start, None, "an argument or ')'"
+            if self.kind == "keyword":
+                name, expected = self.word, "a value after '='"
                 self.advance()
-                name, value = value.name, self.value("a value after '='")
-            yield Argument(name, value, start, self.after)
+            yield Argument(name, self.value(expected), start, self.after)
             if self.kind != ",":
                 break
             self.advance()
@@ -228,7 +233,7 @@ class _Reader:
     def value(self, expected: str):
         kind, word, start, end = self.kind, self.word, self.start, self.end
         if kind == "number":
-            value = self.number()
+            value = int(word) if word.isdigit() and len(word) < EXACT else self.number()
         elif kind == "string":
             value = word[1:-1]
         elif kind == "name":
@@ -275,19 +280,16 @@ class _Reader:
         if len(self.word) > 100:
             raise self.error("this number has more than 100 characters")
         top, _, bottom = self.word.partition("/")
-        value = _number(top)
-        if bottom:
-            if _number(bottom) == 0:
-                raise self.error("this fraction divides by zero")
-            value = value / _number(bottom)
+        if bottom and _number(bottom) == 0:
+            raise self.error("this fraction divides by zero")
+        value = _number(top) / _number(bottom) if bottom else _number(top)
         if abs(value) == math.inf and "inf" not in self.word:
             raise self.error("this number is too large")
         return value
 
 
 def _number(word: str) -> int | float:
-    # A whole number past 64 bits is one that PyTorch cannot take as such.
-    return int(word) if len(word) < 19 and not set(word) & set(".eEif") else float(word)
+    return float(word) if len(word) >= EXACT or set(word) & set(".eEif") else int(word)
 
 
 def _flatten(call: Call) -> list[Call]:

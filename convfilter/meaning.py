@@ -1,8 +1,9 @@
 """Look up every name of a pipeline's text: layers, presets and kernels, with their arguments bound and checked."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 
 from convfilter import grammar, kernels
@@ -55,7 +56,7 @@ class Layer:
         return dict(self.kwargs).get("weight", ())
 
 
-def look_up(calls: list[Call | File], text: str, presets: Mapping[str, Preset] = PRESETS) -> Iterator[Layer]:
+def look_up(calls: Iterable[Call | File], text: str, presets: Mapping[str, Preset] = PRESETS) -> Iterator[Layer]:
     """Yield the layers of the calls that were read from a text, each checked by itself.
 
     Raises:
@@ -74,7 +75,7 @@ def look_up(calls: list[Call | File], text: str, presets: Mapping[str, Preset] =
 def takes_convolution_options(preset: Preset) -> bool:
     """Return whether a preset is one convolution, so that it also takes CONVOLUTION_OPTIONS."""
     try:
-        calls = grammar.read(preset.write({}))
+        calls = list(grammar.read(preset.write({})))
     except PipelineError:
         return False
     return len(calls) == 1 and isinstance(calls[0], Call) and calls[0].name in ("Conv2d", "Filter2d")
@@ -172,13 +173,18 @@ class _Meaning:
         name = f"preset {call.name}"
         inner = self.inside(call, name, Text(words, name, self.text.folder), self.place(call))
         try:
-            calls = grammar.read(words, file=name)
-            yield from [inner.layer(calls[0], over)] if over else inner.layers(calls)
+            calls = _read(words, name)
+            yield from (inner.layer(call, over) for call in calls) if over else inner.layers(calls)
         except PipelineError as error:
             for start, end, node in written if error.text is words else ():
                 if error.start < end and start < error.end:
                     raise self.text.error(error.reason, node) from None
             raise
+
+
+@lru_cache(maxsize=64)
+def _read(words: str, file: str) -> tuple[Call | File, ...]:
+    return tuple(grammar.read(words, file=file))
 
 
 def _tidy(name: str, rest: tuple, values: dict) -> tuple[tuple, tuple]:

@@ -65,13 +65,19 @@ def parse(text: str, *, presets: Mapping[str, Preset] = PRESETS) -> Pipeline:
     >>> [layer.name for layer in parse("blur(sigma=2) | ReLU | MaxPool2d(2)").layers]
     ['Filter2d', 'ReLU', 'MaxPool2d']
     """
-    calls = grammar.read(text)
-    layers = tuple(look_up(calls, text, presets))
+    words: list[str] = []
+
+    def note(calls):
+        for call in calls:
+            words.append(Path(call.path).stem if isinstance(call, File) else call.name)
+            yield call
+
+    layers = tuple(look_up(note(grammar.read(text)), text, presets))
     c = None
     for layer in layers:
         c = layer.effect.in_channels if c is None else c
         c = layer.effect.out_channels if c is None else _channels(layer, c)
-    return Pipeline(layers, _name(calls))
+    return Pipeline(layers, _name(words))
 
 
 def parse_preset(name: str, values: Mapping[str, str], *, presets: Mapping[str, Preset] = PRESETS) -> Pipeline:
@@ -95,8 +101,6 @@ def _channels(layer: Layer, c: int) -> int:
         raise layer.place.error(f"{layer.name}: {error}{hint}") from None
 
 
-def _name(calls) -> str:
+def _name(words: list[str]) -> str:
     """What file names call a pipeline: its layers' names as the user wrote them, or the file that it came from."""
-    words = [Path(call.path).stem if isinstance(call, File) else call.name for call in calls]
-    name = "-".join(words[:4]) + (f"-{len(words)}-layers" if len(words) > 4 else "")
-    return name if len(name) <= 60 else name[:60]
+    return ("-".join(words[:4]) + (f"-{len(words)}-layers" if len(words) > 4 else ""))[:60]

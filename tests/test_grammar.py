@@ -271,4 +271,4 @@ def test_an_empty_text_says_what_to_write(text):
 
 
 def test_read_knows_no_layer():
-    assert [call.name for call in read("NoSuchLayer(1, b=2) | @file | other")[::2]] == ["NoSuchLayer", "other"]
+    assert [call.name for call in read("NoSuchLayer(1, b=2) | other")] == ["NoSuchLayer", "other"]
