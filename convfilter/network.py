@@ -113,19 +113,18 @@ def explain_nonfinite(pipeline: Pipeline, network: nn.Sequential, x: torch.Tenso
     return InputError("NaN or infinity comes out of the pipeline")
 
 
-def rounding_noise(pipeline: Pipeline, network: nn.Sequential, white: float) -> list[float]:
+def rounding_noise(network: nn.Sequential, white: float) -> list[float]:
     """Return, for each layer, the difference that rounding alone can make in what is flat by rights.
 
     It is 4e-7 (a few steps of float32) of the largest value that weights and a ``white`` picture can give. That bound
-    grows past all measure in deep networks, so after a third convolution nothing is put down to rounding.
+    grows past all measure in deep networks, so from the third convolution on nothing is put down to rounding.
 
     >>> from convfilter import parse
-    >>> pipeline = parse("edge | ReLU")
-    >>> [round(noise, 6) for noise in rounding_noise(pipeline, build(pipeline), 255)]
+    >>> [round(noise, 6) for noise in rounding_noise(build(parse("edge | ReLU")), 255)]
     [0.004896, 0.004896]
     """
     noise, bound, convolutions = [], float(white), 0
-    for layer, module in zip(pipeline.layers, network, strict=True):
+    for module in network:
         for part in module.modules():
             if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
                 convolutions += 1
