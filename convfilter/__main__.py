@@ -9,21 +9,20 @@ from convfilter import streams
 
 def main() -> None:
     """Run the command line; the process ends with its exit status."""
-    streams.fill_closed()
+    streams.prepare()
     streams.catch_signals(lambda number, frame: os._exit(128 + number))
     from convfilter import cli
 
-    status = 0
+    status: object = 0
     try:
         cli.main()
     except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except OSError as error:  # click has printed something, and it is lost: an answer, or what is wrong with the usage
-        status = 2 if streams.flush(sys.stdout) else 1
-        streams.say(f"convfilter: {error.strerror}\n")
-    told = streams.flush(sys.stdout)
-    if not (told and streams.flush(sys.stderr)) or threading.active_count() > 1:
-        os._exit(status or int(not told))  # no second flush that fails, and no wait for a picture that nobody wants
+        status = end.code
+    except OSError as error:  # of standard output; files have their own
+        streams.say(f"convfilter: standard output: {error.strerror}\n")
+        os._exit(1)  # its last flush would fail again
+    if threading.active_count() > 1:  # a picture is under way that nobody wants
+        os._exit(status if isinstance(status, int) else 1)
     sys.exit(status)
 
 

@@ -7,12 +7,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 
 from convfilter import streams
 from convfilter.errors import UsageError
 from convfilter.pipeline import Pipeline
 from convfilter.progress import Report
 from convfilter.run import Result, Run, count_files, run_files
+from convfilter.together import finish_together
 
 LAST_WORDS = 0.5  # seconds that a stopped run may take to list what it has finished
 
@@ -32,9 +34,9 @@ def run_batch(
     run = run_files(pipeline, inputs, passed_over=report.detail, **options)
     if report.draws:
         threading.Thread(target=_count, args=(report, pipeline, inputs, options), daemon=True).start()
-    show = _show_nothing if to_stdout else _show_json if as_json else _show_paths
+    show = partial(_show_nothing if to_stdout else _show_json if as_json else _show_paths, end=b"\0" if null else b"\n")
     with _signals_caught() as caught, ThreadPoolExecutor(1, "convfilter-results") as pool:
-        telling = pool.submit(_tell, run, report, lambda result: show(result, b"\0" if null else b"\n"))
+        telling = pool.submit(_tell, run, report, show, options.get("shard") == "auto")
         while not caught and not wait([telling], 0.05).done:
             pass
         if caught:  # in the main thread, which waits for nothing else: not for a picture, nor for who reads our output
@@ -44,8 +46,11 @@ def run_batch(
         return telling.result()
 
 
-def _tell(run: Run, report: Report, show: Callable[[Result], bytes]) -> int:
-    """Print every result, and at the end how many there were; return the exit status."""
+def _tell(run: Run, report: Report, show: Callable[[Result], bytes], is_shared: bool) -> int:
+    """Print every result, and at the end how many there were; return the exit status.
+
+    ``is_shared`` is true where other processes do the rest of the pictures.
+    """
     lost: Exception | None = None
     for result in run:
         report.add(result)
@@ -61,7 +66,10 @@ def _tell(run: Run, report: Report, show: Callable[[Result], bytes]) -> int:
     if lost and not isinstance(lost, BrokenPipeError):
         report.say(f"convfilter: standard output: {getattr(lost, 'strerror', None) or lost}")
     report.close(stopped=run.stopped)
-    return 1 if lost else report.exit_code
+    status = 1 if lost else report.exit_code
+    if is_shared and not run.stopped:
+        finish_together(failed=status != 0)
+    return status
 
 
 def _show_paths(result: Result, end: bytes) -> bytes:

@@ -56,7 +56,11 @@ class Outputs:
         """Make the folder and those above it, and remove what killed runs left there; the first time it is named."""
         with self.lock:
             if folder not in self._tidied:
-                make_folder(folder)
+                try:
+                    make_folder(folder)
+                except OutputError as error:
+                    error.fatal = error.fatal or self.is_lost(folder)
+                    raise
                 remove_stale(folder)
                 if len(self._tidied) >= 4096:
                     del self._tidied[next(iter(self._tidied))]

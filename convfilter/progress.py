@@ -51,7 +51,7 @@ class Report:
     def say(self, text: str, *, colour: str = "") -> None:
         """Print one line on standard error, above the progress line."""
         self._wipe()
-        self._write(f"\x1b[{colour}m{text}\x1b[0m\n" if colour and self.colour else f"{text}\n")
+        streams.say(f"\x1b[{colour}m{text}\x1b[0m\n" if colour and self.colour else f"{text}\n")
 
     def close(self, *, stopped: bool = False) -> None:
         """Take the progress line away, and say how it ended."""
@@ -74,7 +74,7 @@ class Report:
             self.line = self._describe()[: _columns() - 1]  # a line that wraps could not be taken away
         if self.shown != self.line:
             self._wipe()
-            self._write(self.line)
+            streams.say(self.line)
             self.shown = self.line
 
     def _describe(self) -> str:
@@ -87,12 +87,8 @@ class Report:
 
     def _wipe(self) -> None:
         if self.shown:
-            self._write("\r" + " " * len(self.shown) + "\r")
+            streams.say("\r" + " " * len(self.shown) + "\r")
             self.shown = ""
-
-    def _write(self, text: str) -> None:
-        if not streams.say(text):
-            self.draws = False
 
     @property
     def exit_code(self) -> int:

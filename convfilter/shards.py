@@ -37,6 +37,16 @@ def in_shard(relative: str, index: int, count: int) -> bool:
     return int.from_bytes(digest, "big") % count == index
 
 
+def count_beside(text: str | None, environ: Mapping[str, str] = os.environ) -> int:
+    """Return how many processes of this run share the machine: more than one where torchrun has started several.
+
+    >>> count_beside("auto", {"LOCAL_WORLD_SIZE": "2"}), count_beside("0/4", {"LOCAL_WORLD_SIZE": "2"})
+    (2, 1)
+    """
+    number = environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, int(number)) if text is not None and text.strip() == "auto" and number.isdecimal() else 1
+
+
 def _auto_shard(environ: Mapping[str, str]) -> tuple[int, int]:
     for rank, size in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
         if rank in environ and size in environ:

@@ -6,17 +6,29 @@ import select
 import signal
 import sys
 from collections.abc import Callable
-from typing import TextIO
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 PIECE = 1 << 20
 
 
-def fill_closed() -> None:
-    """Open the null device where standard input, output or error is closed: no other file may take its number."""
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+class _Careless(io.FileIO):
+    """Standard error, which may be full or have nobody who listens: a run is worth more than its words."""
+
+    def write(self, data) -> int:
+        try:
+            return super().write(data) or len(data)
+        except OSError:
+            return len(data)
+
+
+def prepare() -> None:
+    """Make the standard streams such as a program can use without a care; what fails is standard output alone."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # one is closed: no other file may take its number
         pass
     os.close(number)
+    buffer = io.BufferedWriter(_Careless(2, "w", closefd=False))
+    encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
+    sys.stderr = io.TextIOWrapper(buffer, encoding, "backslashreplace", line_buffering=True)
 
 
 def catch_signals(obey: Callable[[int, object], None]) -> None:
@@ -26,24 +38,11 @@ def catch_signals(obey: Callable[[int, object], None]) -> None:
             signal.signal(number, obey)
 
 
-def say(text: str) -> bool:
-    """Write a text to standard error, and return whether that is possible; a run is worth more than its words."""
-    try:
-        if sys.stderr is not None:
-            sys.stderr.write(text)
-        return flush(sys.stderr)
-    except (OSError, ValueError):
-        return False
-
-
-def flush(stream: TextIO | None) -> bool:
-    """Return whether all that was printed has gone out."""
-    try:
-        if stream is not None:
-            stream.flush()
-        return True
-    except (OSError, ValueError):
-        return False
+def say(text: str) -> None:
+    """Write a text to standard error, if there is one."""
+    if sys.stderr is not None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def write_out(data) -> None:

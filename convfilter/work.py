@@ -22,7 +22,7 @@ from convfilter.outputs import Outputs
 from convfilter.parts import Key, check_names, find_single_file, list_parts
 from convfilter.pipeline import Pipeline
 from convfilter.run import Options, Result
-from convfilter.shards import in_shard, parse_shard
+from convfilter.shards import count_beside, in_shard, parse_shard
 from convfilter.sources import Problem, Source, find_sources
 
 
@@ -44,7 +44,8 @@ class Work:
             passed_over=passed_over,
         )
         self.outputs = Outputs(no_clobber=options.no_clobber, folder=self.sources.folder)
-        self.limit = options.max_memory or available() * 3 // 4
+        self.beside = count_beside(options.shard)
+        self.limit = options.max_memory or available() * 3 // 4 // self.beside
         self.budget = Budget(self.limit)
         self.parts = lru_cache(4)(lambda frames: list_parts(pipeline, options, frames))
         self.threads = 1  # that compute one picture
@@ -65,7 +66,7 @@ class Work:
         """
         entries = self.entries()
         first = list(islice(entries, 2))  # one picture alone gets all cores; several get one each
-        jobs = self.options.jobs or count_cores()
+        jobs = self.options.jobs or max(1, count_cores() // self.beside)
         self.threads, workers = (jobs, 1) if len(first) < 2 else (1, jobs)
         check_names(self.pipeline, self.options, several=len(first) > 1 or self.shard is not None)
         if self.file and self.sources.holds(self.file):

@@ -27,3 +27,13 @@ def golden(request):
         assert text == path.read_text(encoding="utf-8"), f"run pytest --rewrite if {os.path.relpath(path)} is to change"
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def program():
+    """The program's starter: ``program.run("edge", "photos", cwd=folder)`` is a real process, started in no time."""
+    from processes import ForkServer
+
+    server = ForkServer()
+    yield server
+    server.close()

@@ -125,8 +125,7 @@ def _become(request: dict, fds: list[int]) -> None:
         for name, limit in request["limits"]:
             resource.setrlimit(name, (limit, limit))
         sys.argv = ["convfilter", *request["arguments"]]
-        sys.stdin = open(0)  # noqa: SIM115
-        sys.stdout, sys.stderr = open(1, "w"), open(2, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
+        sys.stdin, sys.stdout, sys.stderr = (open(n, mode, closefd=False) for n, mode in enumerate("rww"))  # noqa: SIM115
         from convfilter.__main__ import main
 
         main()

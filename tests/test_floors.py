@@ -26,7 +26,7 @@ FLOORS = {  # floor: what it may use besides the standard library, and its modul
     ),
     "face": (
         {"PIL", "numpy", "torch", "click", "jinja2", "markupsafe"},
-        """report report_file run work progress batch scripts tables answers listing options cli __main__""",
+        """report report_file run work progress together batch scripts tables answers listing options cli __main__""",
     ),
 }
 DOOR = ("run", "work")  # the one door to torch: run_files() opens it when there is a picture to filter
