@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import warnings
 
 from convfilter import streams
 
@@ -10,6 +11,7 @@ from convfilter import streams
 def main() -> None:
     """Run the command line; the process ends with its exit status."""
     streams.prepare()
+    warnings.simplefilter("ignore")  # torch's are for those who write programs
     streams.catch_signals(lambda number, frame: os._exit(128 + number))
     from convfilter import cli
 

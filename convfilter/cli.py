@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import convfilter
-from convfilter import listing, options
+from convfilter import listing, options, streams
 from convfilter.errors import ConvfilterError, InputError, OutputError, UsageError, did_you_mean, escape
 from convfilter.pipeline import Pipeline, parse, parse_preset
 from convfilter.presets import PRESETS, Preset, load_presets
@@ -23,7 +23,7 @@ Examples:
 
 def main() -> None:
     """Run the program on the process's arguments; the process ends with its exit status."""
-    if sys.stdout is None:  # closed by the caller: the next file opened would take its place
+    if sys.stdout is None:
         _say("standard output is closed; the paths written could not be told")
         sys.exit(1)
     cli(prog_name="convfilter")
@@ -33,7 +33,11 @@ class Group(click.Group):
     """Presets and commands as two groups of --help; presets become commands as they are asked for."""
 
     def presets(self, ctx: click.Context) -> Mapping[str, Preset]:
-        return {**PRESETS, **_user_presets(ctx.params.get("presets_file"))}
+        own = _user_presets(ctx.params.get("presets_file"))
+        for name in own:
+            if name in self.commands:
+                raise UsageError(f"preset {name}: 'convfilter {name}' is a command; give the preset another name")
+        return {**PRESETS, **own}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*self.presets(ctx), *self.commands]
@@ -60,12 +64,12 @@ class Group(click.Group):
                 commands = [(name, self.get_command(ctx, name)) for name in names]
                 formatter.write_dl([(name, command.get_short_help_str(100)) for name, command in commands])
 
-    def invoke(self, ctx: click.Context):
+    def main(self, *args, **kwargs):
         try:
-            return super().invoke(ctx)
-        except ConvfilterError as error:
+            return super().main(*args, **kwargs)
+        except ConvfilterError as error:  # the one place where errors are shown
             _say(str(error))
-            ctx.exit(1 if isinstance(error, InputError | OutputError) else 2)
+            sys.exit(1 if isinstance(error, InputError | OutputError) else 2)
 
 
 @click.group(
@@ -274,5 +278,4 @@ def _run(ctx: click.Context, pipeline: Pipeline, inputs: tuple[str, ...], kwargs
 
 
 def _say(text: str) -> None:
-    if sys.stderr is not None:
-        click.echo(f"convfilter: {text}", err=True)
+    streams.say(f"convfilter: {text}\n")

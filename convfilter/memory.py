@@ -17,6 +17,8 @@ TILES = 1 << 27  # bytes of the tiles under way, in all
 def predict(pipeline: Pipeline, header, options) -> int:
     """Return about how many bytes a picture takes at its peak: decoded, on its way through the layers, and written.
 
+    The weights of the network are counted with it.
+
     ``header`` is the picture's ``images.Header``, and ``options`` the run's.
 
     Raises:
@@ -24,7 +26,10 @@ def predict(pipeline: Pipeline, header, options) -> int:
     """
     shape = (1, header.height, header.width)
     gray = header.height * header.width * (4 if header.mode in ("I", "F") else 2 if header.mode[:2] == "I;" else 1)
-    return max(header.bytes_to_read, gray + _computing(pipeline, shape, options))
+    weights, c = 0, 1
+    for layer in pipeline.layers:
+        weights, c = weights + 4 * layer.effect.parameters_for(c), layer.effect.channels(c)
+    return max(header.bytes_to_read, gray + _computing(pipeline, shape, options)) + weights
 
 
 def _computing(pipeline: Pipeline, shape, options) -> int:

@@ -420,3 +420,21 @@ def test_tiles_and_exact_give_the_same_picture(convfilter, size, text, bits):
     assert convfilter("run", text, "p.png", "--bits", bits, "-o", "exact", "--exact").exit_code == 0
     for name in names:
         assert abs(pixels(name) - pixels(name.replace("tiles", "exact"))).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[run]\npipeline = "edge"\n', "'convfilter run' is a command"),
+        ("[soft\n", "not a TOML file"),
+        ('[soft]\nhelp = "x"\n', "pipeline"),
+        ('[soft]\npipeline = "blur(sigma={quiet})"\noptions = { quiet = 1 }\n', "--quiet"),
+    ],
+)
+@pytest.mark.parametrize("arguments", [["--help"], ["soft", "p.png"], ["presets"]])
+def test_a_wrong_presets_file_is_one_message(convfilter, text, said, arguments):
+    Path("own.toml").write_text(text)
+    done = convfilter("--presets", "own.toml", *arguments)
+    if "quiet" in text and arguments == ["presets"]:
+        return
+    assert done.exit_code == 2 and said in done.stderr and "Traceback" not in done.output, done.exception
