@@ -13,7 +13,8 @@ from convfilter import streams
 from convfilter.errors import UsageError
 from convfilter.pipeline import Pipeline
 from convfilter.progress import Report
-from convfilter.run import Result, Run, count_files, run_files
+from convfilter.results import Result
+from convfilter.run import Run, count_files, run_files
 from convfilter.together import finish_together
 
 LAST_WORDS = 0.5  # seconds that a stopped run may take to list what it has finished

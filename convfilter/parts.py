@@ -18,7 +18,7 @@ def find_single_file(options) -> str | None:
 
     ``options`` are the run's. UsageError where it is the name of a picture of another format.
 
-    >>> from convfilter.run import Options
+    >>> from convfilter.settings import Options
     >>> find_single_file(Options(output="edges.png")), find_single_file(Options(output="edges"))
     ('edges.png', None)
     """
@@ -39,7 +39,7 @@ def list_parts(pipeline: Pipeline, options, frames: int = 1) -> dict[Key, Part]:
     """Return what each output of a picture holds, in the order in which they are listed: frames, then layers.
 
     >>> from convfilter import parse
-    >>> from convfilter.run import Options
+    >>> from convfilter.settings import Options
     >>> list(list_parts(parse("tutorial | ReLU"), Options(grid=True, keep=True)))
     [(0, 1, 0), (0, 1, 1), (0, 1, None)]
     """

@@ -7,7 +7,7 @@ from collections import deque
 
 from convfilter import streams
 from convfilter.errors import escape
-from convfilter.run import Result
+from convfilter.results import Result
 
 EVERY = 0.1  # seconds between two looks of the progress line
 RECENT = 100  # looks that the speed is taken from

@@ -7,7 +7,7 @@ from convfilter.errors import InputError, UsageError, escape
 from convfilter.names import clean, split_name
 from convfilter.norm import Norm
 from convfilter.pipeline import Pipeline
-from convfilter.run import Options
+from convfilter.settings import Options
 
 ORIENTATION = 274  # the EXIF tag
 

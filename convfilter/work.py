@@ -21,7 +21,8 @@ from convfilter.names import name_outputs
 from convfilter.outputs import Outputs
 from convfilter.parts import Key, check_names, find_single_file, list_parts
 from convfilter.pipeline import Pipeline
-from convfilter.run import Options, Result
+from convfilter.results import Result
+from convfilter.settings import Options
 from convfilter.shards import count_beside, in_shard, parse_shard
 from convfilter.sources import Problem, Source, find_sources
 

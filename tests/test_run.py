@@ -12,7 +12,8 @@ from PIL import Image
 from convfilter import OutputError, PipelineError, UsageError, parse, run_files
 from convfilter.in_order import AHEAD, map_in_order
 from convfilter.memory import Budget
-from convfilter.run import Options, count_files
+from convfilter.run import count_files
+from convfilter.settings import Options
 
 GRAY = np.random.default_rng(0).integers(0, 256, (300, 300), np.uint8)
 
