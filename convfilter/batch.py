@@ -104,4 +104,5 @@ def _signals_caught() -> Iterator[list[int]]:
         yield caught
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # None is one that is not Python's
+                signal.signal(number, handler)

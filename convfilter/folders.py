@@ -125,6 +125,8 @@ class Folders:
                 listing, folders = _scan(path, self._passed_over)
             except OSError as error:
                 yield Problem(path, f"the folder cannot be listed: {explain(error)}")
+                if not os.path.isdir(root.path):
+                    return
                 continue
             self._last = (real, listing)
             for name in listing.names:
@@ -133,8 +135,11 @@ class Folders:
                 if reason is None:
                     labels = self._labels(root, path, name, listing)
                     yield Source(full, root.path, relative + name, folder, labels, name)
-                else:
+                elif os.path.isdir(path):
                     self._passed_over(full, reason)
+                else:
+                    yield Problem(path, "the folder vanished while the pictures in it were filtered")
+                    break
             stack.append(self._below(root, path, real, relative, folder, folders))
 
     def _is_new(self, root: _Root, path: str, real: str) -> bool:

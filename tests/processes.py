@@ -23,10 +23,11 @@ class ForkServer:
         self.socket = ours
         self.process = subprocess.Popen([sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()])
         theirs.close()
+        self.socket.recv(1)  # it has loaded
 
     def start(self, *arguments, cwd, stdin=subprocess.DEVNULL, stdout=None, stderr=None, env=(), limits=()) -> "Child":
         """Start the program; streams are files or file descriptors, ``limits`` pairs of a resource and its limit."""
-        with open(os.devnull) as null:
+        with open(os.devnull, "r+") as null:
             streams = [null if stream in (subprocess.DEVNULL, None) else stream for stream in (stdin, stdout, stderr)]
             reader, writer = os.pipe()
             request = {"arguments": [*map(str, arguments)], "cwd": str(cwd), "env": dict(env), "limits": list(limits)}
@@ -87,6 +88,7 @@ def _serve(sock: socket.socket) -> None:
     import convfilter.work  # noqa: F401
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for pytest
+    sock.send(b".")
     while True:
         data, fds, _, _ = socket.recv_fds(sock, 1 << 20, 4)
         if not data:
