@@ -15,16 +15,16 @@ def main() -> None:
     streams.catch_signals(lambda number, frame: os._exit(128 + number))
     from convfilter import cli
 
-    status: object = 0
     try:
         cli.main()
+        status = 0
     except SystemExit as end:
-        status = end.code
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except OSError as error:  # of standard output; files have their own
         streams.say(f"convfilter: standard output: {error.strerror}\n")
         os._exit(1)  # its last flush would fail again
-    if threading.active_count() > 1:  # a picture is under way that nobody wants
-        os._exit(status if isinstance(status, int) else 1)
+    if "torch" in sys.modules or threading.active_count() > 1:
+        os._exit(status)  # the usual way takes torch half a second, and waits for pictures that nobody wants any more
     sys.exit(status)
 
 
