@@ -40,6 +40,8 @@ class Report:
             self.say(f"convfilter: {escape(result.source)}: {escape(result.error or '')}", colour="31")
         for note in () if self.quiet else result.notes:
             self.say(f"convfilter: {escape(result.source)}: note: {escape(note)}")
+        for detail in result.details:
+            self.detail(result.source, detail)
         if result.status == "skipped":
             self.detail(result.source, "skipped: its outputs are there")
 

@@ -21,6 +21,7 @@ class Result:
     seconds: float = 0.0
     error: str | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
+    details: tuple[str, ...] = field(default=(), compare=False)  # notes for those who want to know all
     fatal: bool = field(default=False, compare=False)
 
     def to_dict(self) -> dict:

@@ -146,7 +146,7 @@ class Work:
         """Write all outputs of one picture, and return what there is to say about them."""
         from convfilter.images import read_pictures
 
-        options, said, notes = self.options, {}, []
+        options, said, notes, details = self.options, {}, [], []
         last = len(self.pipeline.layers) - 1
         with self.budget.share() as share, self.outputs.batch() as batch:
             pictures = read_pictures(
@@ -169,10 +169,13 @@ class Work:
                         ranges = list(one.ranges) if one.channel is None else [*ranges, *one.ranges]
                         shape = one.shape
                 height, width = picture.values.shape
-                notes += picture.notes
+                if options.frames == "first" and picture.frames > 1:
+                    notes, details = [*notes, *picture.notes[:-1]], picture.notes[-1:]  # which says so
+                else:
+                    notes += picture.notes
                 said = {"width": width, "height": height, "shape": shape, "ranges": tuple(ranges)}
             batch.commit()
-        return {**said, "notes": tuple(notes)}
+        return {**said, "notes": tuple(notes), "details": tuple(details)}
 
     def paths(self, source: Source, frames: int) -> dict[Key, str]:
         """Return the path of each output."""

@@ -524,3 +524,10 @@ def test_an_output_folder_that_is_a_file_costs_one_line(program, tmp_path):
     done = program.run("edge", "in", "-o", "out", "-j1", cwd=tmp_path)
     assert done.returncode == 1 and done.stderr.count(b"out: is a file, and outputs need a folder") <= 2
     assert done.stderr.endswith(b", stopped early\n") and Path("out").read_text() == "a file"
+
+
+def test_a_first_frame_of_many_says_so_with_v(program, tmp_path):
+    frames = [Image.fromarray(NOISE[i : i + 20, :20]) for i in range(3)]
+    frames[0].save("film.gif", save_all=True, append_images=frames[1:])
+    assert b"film" not in program.run("edge", "film.gif", cwd=tmp_path).stderr
+    assert b"film.gif: the first of 3 frames" in program.run("edge", "film.gif", "-v", cwd=tmp_path).stderr
