@@ -181,6 +181,8 @@ def _share_memory(image: Any) -> NDArray[np.generic] | None:
         return None
     if image.format not in ("PNG", "JPEG", "TIFF", "BMP", "PPM"):
         return None
+    if getattr(image, "tag_v2", {}).get(_ORIENTATION) in (5, 6, 7, 8):
+        return None  # a TIFF on its side is decoded as it lies, and its size is that of the turned one
     values = np.zeros(image.size[::-1], dtype)
     image.im = gray.share(values).im
     return values

@@ -343,8 +343,9 @@ def turned(kind: str, orientation: int) -> bytes:
         return png(stored.astype(int) * 257, 0, 16, **place) if "16" in kind else png(stored, 0, 8, **place)
     if kind.startswith("TIFF"):
         page = stored.astype(np.float32) if "float" in kind else stored
+        page = page.astype(np.uint16) * 257 if "16" in kind else page
         return tiff(
-            [page, page],
+            [page] if "one page" in kind else [page, page],
             deflate="deflated" in kind,
             tags={274: (orientation,)},
             rows_per_strip=1 if "strips" in kind else None,
@@ -367,6 +368,10 @@ def turned(kind: str, orientation: int) -> bytes:
         "TIFF, deflated",
         "TIFF, strips",
         "TIFF, float",
+        "TIFF, one page",
+        "TIFF, one page, deflated",
+        "TIFF, one page, strips",
+        "TIFF, one page, 16 bits",
         "JPEG",
         "MPO",
         "WEBP",
