@@ -17,7 +17,7 @@ from convfilter.results import Result
 from convfilter.run import Run, count_files, run_files
 from convfilter.together import finish_together
 
-LAST_WORDS = 0.5  # seconds that a stopped run may take to list what it has finished
+LAST_WORDS = 0.4  # seconds that a stopped run may take to tidy up, and then to list what it has finished
 
 
 def run_batch(
@@ -41,7 +41,9 @@ def run_batch(
         while not caught and not wait([telling], 0.05).done:
             pass
         if caught:  # in the main thread, which waits for nothing else: not for a picture, nor for who reads our output
-            run.stop()
+            stopping = threading.Thread(target=run.stop, daemon=True)
+            stopping.start()
+            stopping.join(LAST_WORDS)  # a slow disk may take longer
             wait([telling], LAST_WORDS)
             os._exit(128 + caught[0])
         return telling.result()

@@ -1,6 +1,7 @@
 """run_files(): pictures in, one Result each out, in order; the one door to torch."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from convfilter.pipeline import Pipeline, parse
@@ -60,8 +61,12 @@ def run_files(
 
 
 def count_files(pipeline: Pipeline | str, inputs: str | os.PathLike | Iterable[str | os.PathLike], **options) -> int:
-    """Return how many pictures ``run_files`` would take, by walking its folders once more."""
-    return sum(1 for _ in _work(pipeline, inputs, lambda path, reason: None, options).entries())
+    """Return how many pictures ``run_files`` would take, by walking its folders once more, slowly: those come first."""
+    count = 0
+    for count, _ in enumerate(_work(pipeline, inputs, lambda path, reason: None, options).entries(), 1):
+        if count % 100 == 0:
+            time.sleep(0.01)
+    return count
 
 
 def _work(pipeline, inputs, passed_over, options: dict) -> Work:

@@ -26,9 +26,10 @@ def prepare() -> None:
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # one is closed: no other file may take its number
         pass
     os.close(number)
-    buffer = io.BufferedWriter(_Careless(2, "w", closefd=False))
-    encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
-    sys.stderr = io.TextIOWrapper(buffer, encoding, "backslashreplace", line_buffering=True)
+    if sys.stderr is None or os.name != "nt":  # a Windows console is no file
+        buffer = io.BufferedWriter(_Careless(2, "w", closefd=False))
+        encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
+        sys.stderr = io.TextIOWrapper(buffer, encoding, "backslashreplace", line_buffering=True)
 
 
 def catch_signals(obey: Callable[[int, object], None]) -> None:
