@@ -40,6 +40,7 @@ class Step:
     ``apart`` says that all channels are treated alike and apart, so that the strips of a one-channel picture may stand
     as channels, and ``heavy`` that this is worth the way into strips. ``fill`` is what lies around the picture where
     the axes' mode is zeros. ``border(axis, outputs, n)`` is the factor that outputs at these positions still lack.
+    ``taps`` are the multiplications an output value takes, roughly.
     """
 
     effect: Effect
@@ -48,6 +49,7 @@ class Step:
     heavy: bool = False
     fill: float = 0.0
     border: Callable[[Window, Tensor, int], Tensor] | None = None
+    taps: int = 1
 
 
 def choose_steps(effects: Sequence[Effect], network: nn.Sequential) -> tuple[Step, ...]:
@@ -77,7 +79,8 @@ def choose_step(effect: Effect, module: nn.Module) -> Step:
     if isinstance(module, nn.Conv2d):
         one = module.in_channels == module.out_channels == 1
         apply, direct = _convolution(module)
-        return Step(effect, apply, apart=one and direct, heavy=True)
+        taps = min(module.weight[0].numel(), TRANSFORM)
+        return Step(effect, apply, apart=one and direct, heavy=True, taps=taps)
     if isinstance(module, nn.ConvTranspose2d):
         return Step(effect, _transposed(module))
     if isinstance(module, nn.MaxPool2d):
@@ -120,9 +123,10 @@ def nhwc(x: Tensor) -> Tensor:
 
     PyTorch takes one channel for NCHW where both fit, and then gives NCHW, at two to six times the time.
     """
-    _, c, h, w = x.shape
-    x = x.contiguous(memory_format=torch.channels_last)
-    return x.as_strided(x.shape, (c * h * w, 1, c * w, c))
+    n, c, h, w = x.shape
+    if c > 1 and x.is_contiguous(memory_format=torch.channels_last):
+        return x
+    return x.contiguous(memory_format=torch.channels_last).as_strided((n, c, h, w), (c * h * w, 1, c * w, c))
 
 
 def separate(weight: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -151,12 +155,11 @@ def separate(weight: Tensor) -> tuple[Tensor, Tensor] | None:
 def _repeat(weight: Tensor, bias: Tensor | None, stride, dilation) -> Apply:
     """One kernel (1, 1, h, w) on every channel."""
 
-    def apply(x):
-        c = x.shape[1]
-        biases = None if bias is None else bias.expand(c)
-        return _convolve(x, weight.expand(c, -1, -1, -1), biases, stride, dilation, c)
+    @cache
+    def repeated(c):
+        return weight.expand(c, -1, -1, -1), None if bias is None else bias.expand(c)
 
-    return apply
+    return lambda x: _convolve(x, *repeated(x.shape[1]), stride, dilation, x.shape[1])
 
 
 def _row_and_column(column: Tensor, row: Tensor, bias: Tensor | None, stride, dilation) -> Apply:

@@ -11,7 +11,7 @@ from torch import Tensor
 from convfilter.effects import Shape, Window
 from convfilter.fast import Step
 from convfilter.stretches import Stretch, trace
-from convfilter.strips import Cut, Rim, cut, join, lay, transpose
+from convfilter.strips import Cut, Rim, cut, flatten, join, lay, transpose
 
 
 @dataclass(frozen=True)
@@ -122,49 +122,52 @@ def _factor(step: Step, row: Stretch, columns, n: int) -> Tensor | None:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Tile:
-    """Rows and columns of an output: channels (h, C, w), or one channel's strips (1, 16, h, w)."""
+    """Rows and columns of an output: channels (h, C, w), or one channel's strips (h, w * 16)."""
 
     rows: slice
     columns: slice
-    values: Tensor
-    strips: bool
+    values: NDArray[np.float32]
 
-    def channels(self) -> list[Tensor]:
+    def channels(self) -> list[NDArray[np.float32]]:
         """Return the values of each channel, in any order."""
-        if self.strips:
-            return [self.values.permute(0, 2, 3, 1).reshape(-1)]
-        return list(self.values.unbind(1))
+        return [self.values] if self.values.ndim == 2 else list(self.values.transpose(1, 0, 2))
 
     def ranges(self) -> list[tuple[float, float]]:
         """Return the least and the greatest value of each channel: NaN where there is one."""
-        return [(float(x.numpy().min()), float(x.numpy().max())) for x in self.channels()]
+        return [(float(x.min()), float(x.max())) for x in self.channels()]
 
-    def floats(self) -> NDArray[np.float32]:
-        """Return (C, h, w)."""
-        return self.arrange(self.channels())
-
-    def arrange(self, channels: Sequence[Tensor]) -> NDArray[np.generic]:
-        """Return (C, h, w) from values in the order of ``channels()``."""
-        if not self.strips:
-            return np.stack([channel.numpy() for channel in channels])
-        _, n, h, w = self.values.shape
-        mixed = channels[0].view(1, h, w, n).permute(0, 3, 1, 2)
-        return join(mixed, self.columns.stop - self.columns.start)[0].numpy()
+    def put(self, channels: Sequence[NDArray[np.generic]], out: NDArray[np.generic]) -> None:
+        """Write values in the order of ``channels()`` into ``out`` (C, h, w)."""
+        if self.values.ndim == 2:
+            join(channels[0], out[0])
+        else:
+            for channel, place in zip(channels, out, strict=True):
+                place[:] = channel
 
 
 @torch.inference_mode()
-def travel(route: Route, x: Tensor) -> Tile:
-    """Return the route's tile, where ``x`` (1, C, h, w) holds its input; ``x`` is overwritten unless it is uint8."""
-    strips = None
+def travel(route: Route, picture: NDArray[np.generic] | Tensor) -> Tile:
+    """Return the route's tile of a ``picture`` of gray values (h, w), or of an activation (1, C, h, w)."""
+    x = picture
     for leg in route.legs:
         strips = leg.strips
-        x = (lay(x, leg.first, strips.starts, strips.width) if strips else x).float()
+        if strips:
+            picture = x if isinstance(x, np.ndarray) else x[0, 0].numpy()
+            x = lay(picture, leg.first, strips.starts, strips.width)
+        elif isinstance(x, np.ndarray):
+            x = torch.from_numpy(x.astype(np.float32))[None, None]
         for stop in leg.stops:
             x = stop(x)
-        if strips and leg is not route.legs[-1]:
-            x = join(x, leg.width)
-    if not strips:
-        _, c, h, w = x.shape
-        by_pixel = c > 1 and x.stride(1) == 1
-        x = transpose(x.permute(0, 2, 3, 1).reshape(h, w * c), w).view(h, c, w) if by_pixel else x[0].permute(1, 0, 2)
-    return Tile(route.output_rows, route.output_columns, x, strips is not None)
+        if strips:
+            flat = flatten(x)
+            if leg is route.legs[-1]:
+                return Tile(route.output_rows, route.output_columns, flat)
+            join(flat, joined := np.empty((len(flat), leg.width), np.float32))
+            x = torch.from_numpy(joined)[None, None]
+    channels = x.numpy()[0]
+    c, h, w = channels.shape
+    if c > 1 and x.stride(1) == 1:
+        values = transpose(np.ascontiguousarray(channels.transpose(1, 2, 0)).reshape(h, w * c), w).reshape(h, c, w)
+    else:
+        values = channels.transpose(1, 0, 2)
+    return Tile(route.output_rows, route.output_columns, values)

@@ -1,11 +1,15 @@
 """A one-channel picture as 16 strips of columns, side by side in memory as oneDNN has channels."""
 
+# Views are numpy's here: for each of its own, torch lets go of Python's lock, and threads only hand it to each other.
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
 from torch import Tensor
 
 from convfilter.fast import VECTOR, Step
@@ -86,53 +90,54 @@ def _rims(step: Step, starts, width, n) -> tuple[Rim, ...] | None:
     return tuple(rims)
 
 
-def lay(x: Tensor, first: int, starts: Sequence[int], width: int) -> Tensor:
-    """Return the strips (1, 16, h, width) of ``x`` (1, 1, h, w), whose first column is the picture's ``first``.
+def lay(picture: NDArray[np.generic], first: int, starts: Sequence[int], width: int) -> Tensor:
+    """Return the strips (1, 16, h, width) of a picture (h, w) from its column ``first`` on, as floats in NHWC order.
 
-    Columns that ``x`` does not hold are 0.
+    Columns that it does not hold are 0.
 
-    >>> x = torch.arange(32).view(1, 1, 1, 32).byte()
-    >>> lay(x, 0, range(0, 32, 2), 2)[0, :3, 0].tolist()
-    [[0, 1], [2, 3], [4, 5]]
+    >>> picture = np.arange(32, dtype=np.uint8)[None]
+    >>> lay(picture, 0, range(0, 32, 2), 2)[0, :3, 0].tolist()
+    [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
     """
-    left, right = first - starts[0], starts[-1] + width - first - x.shape[3]
+    left, right = first - starts[0], starts[-1] + width - first - picture.shape[1]
     if left > 0 or right > 0:
-        x, first = F.pad(x, (max(left, 0), max(right, 0))), first - max(left, 0)
-    picture = x[0, 0].numpy()
+        picture = np.pad(picture, ((0, 0), (max(left, 0), max(right, 0))))
+        first -= max(left, 0)
     h, pitch = len(picture), starts[1] - starts[0]
     strips = np.empty((h, VECTOR, width), picture.dtype)
-    row, column = picture.strides
     even = picture[:, starts[0] - first :]
-    strips[:, :-1] = np.lib.stride_tricks.as_strided(even, (h, VECTOR - 1, width), (row, pitch * column, column))
+    row, column = picture.strides
+    strips[:, :-1] = as_strided(even, (h, VECTOR - 1, width), (row, pitch * column, column))
     strips[:, -1] = picture[:, starts[-1] - first :][:, :width]
-    mixed = transpose(torch.from_numpy(strips.reshape(h, -1)), VECTOR)
-    return mixed.view(1, h, width, VECTOR).permute(0, 3, 1, 2)
+    floats = torch.from_numpy(transpose(strips.reshape(h, -1), VECTOR)).float()
+    return torch.from_numpy(floats.numpy().reshape(1, h, width, VECTOR).transpose(0, 3, 1, 2))
 
 
-def join(strips: Tensor, width: int) -> Tensor:
-    """Return (1, 1, h, width) from strips (1, 16, h, w), where the last one ends, and others begin every w columns.
+def flatten(strips: Tensor) -> NDArray[np.float32]:
+    """Return strips (1, 16, h, w) as (h, w * 16), in the order of memory."""
+    return strips.numpy().transpose(0, 2, 3, 1).reshape(strips.shape[2], -1)
 
-    >>> x = torch.arange(31).view(1, 1, 1, 31).float()
-    >>> starts = [*range(0, 30, 2), 29]
-    >>> torch.equal(join(lay(x, 0, starts, 2), 31), x)
-    True
+
+def join(flat: NDArray[np.generic], out: NDArray[np.generic]) -> None:
+    """Write strips (h, w * 16) as rows (h, width), where the last strip ends, and others begin every w columns.
+
+    >>> picture, joined = np.arange(31, dtype=np.float32)[None], np.empty((1, 31), np.float32)
+    >>> join(flatten(lay(picture, 0, [*range(0, 30, 2), 29], 2)), joined)
+    >>> (joined == picture).all()
+    np.True_
     """
-    _, _, h, w = strips.shape
-    flat = transpose(strips.permute(0, 2, 3, 1).reshape(h, w * VECTOR), w)
-    if width == VECTOR * w:
-        return flat[None, None]
-    joined = flat[:, :width].clone()
-    joined[:, width - w :] = flat[:, -w:]
-    return joined[None, None]
+    w = flat.shape[1] // VECTOR
+    rows = transpose(flat, w)
+    out[:] = rows[:, : out.shape[1]]
+    out[:, -w:] = rows[:, -w:]
 
 
-def transpose(rows: Tensor, groups: int) -> Tensor:
-    """Return rows (h, groups * k), each row transposed from (groups, k) to (k, groups); quicker than a strided copy.
+def transpose(rows: NDArray[np.generic], groups: int) -> NDArray[np.generic]:
+    """Return rows (h, groups * k), each transposed from (groups, k) to (k, groups): quicker than a strided copy.
 
-    >>> transpose(torch.tensor([[1, 2, 3, 4, 5, 6]]), 2).tolist()
+    >>> transpose(np.array([[1, 2, 3, 4, 5, 6]]), 2).tolist()
     [[1, 4, 2, 5, 3, 6]]
     """
-    if rows.dtype == torch.uint16:  # which channel_shuffle does not know
-        return transpose(rows.view(torch.int16), groups).view(torch.uint16)
     h, w = rows.shape
-    return F.channel_shuffle(rows.view(1, h, 1, w).permute(0, 3, 1, 2), groups).permute(0, 2, 3, 1).reshape(h, w)
+    pixels = torch.from_numpy(rows.reshape(1, h, 1, w).transpose(0, 3, 1, 2))
+    return F.channel_shuffle(pixels, groups).numpy()[0, :, :, 0].T

@@ -1,8 +1,8 @@
 """The same answer as the whole network's, tile by tile, on all cores, in bounded memory."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain, groupby, pairwise
@@ -22,10 +22,10 @@ from convfilter.stretches import can_cut
 
 AREA = 1 << 19  # values of a tile in the layer that has most of them: more leave the cache, fewer cost more calls
 WIDTH = 1 << 11  # columns of a tile there
-CHUNK = 1 << 17  # floats that stay in a core's own cache while they become pixels
+WORK = 400_000  # pixels of a one-coefficient kernel from whose time on another thread is worth waking
 KEEP = 1 << 28  # bytes of floats up to which the output is kept between its two readings; past them it is made twice
 
-Source = Callable[[slice, slice], Tensor]
+Source = Callable[[slice, slice], NDArray[np.generic] | Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,11 @@ class Segment:
             for step in run.steps:
                 shapes.append(step.effect.output(shapes[-1]))
         return shapes
+
+    def work(self, shapes: Sequence[Shape]) -> float:
+        """Return about how many pixels a kernel of one coefficient would give in the time that these outputs take."""
+        steps = [step for run in self.runs for step in run.steps]
+        return sum(prod(one) * (1 + step.taps / 64) for step, one in zip(steps, shapes[1:], strict=True))
 
 
 def plan(pipeline: Pipeline, network: nn.Sequential, channels: int = 1) -> tuple[Segment, ...]:
@@ -66,15 +71,14 @@ def _runs(steps: Sequence[tuple[Step, int]]) -> Iterator[Run]:
 
 
 @lru_cache(maxsize=8)
-def find_routes(segment: Segment, shape: Shape) -> list[list[Route]]:
-    """Return the routes of the tiles that make the output for an input of ``shape``: one list a band of rows."""
+def find_routes(segment: Segment, shape: Shape) -> tuple[Shape, list[list[Route]]]:
+    """Return the output's shape for an input of ``shape``, and the routes of its tiles: one list a band of rows."""
     shapes = segment.shapes(shape)
     _, height, width = shapes[-1]
-    values = max(prod(one) for one in shapes)
     columns = _even(width, -(-max(one[2] for one in shapes) // WIDTH))
-    count = max(-(-values // AREA), min(4, values // (AREA // 4)))
+    count = max(-(-max(map(prod, shapes)) // AREA), min(4, round(segment.work(shapes) / WORK)))
     rows = _even(height, -(-count // len(columns)))
-    return [[find_route(segment.runs, shape, row, column) for column in columns] for row in rows]
+    return shapes[-1], [[find_route(segment.runs, shape, row, column) for column in columns] for row in rows]
 
 
 def _even(length: int, count: int) -> list[slice]:
@@ -94,43 +98,59 @@ class Output:
     def floats(self) -> NDArray[np.float32]:
         """Return the output itself, (C, H, W)."""
         floats = np.empty(self.shape, np.float32)
-
-        def put(make: Callable[[], Tile]) -> None:
-            tile = make()
-            floats[:, tile.rows, tile.columns] = tile.floats()
-
-        deque(in_order(self.pool, put, chain.from_iterable(self.bands)), maxlen=0)
+        self._fill(floats, lambda tile: tile.channels())
         return floats
+
+    def picture(
+        self, limits: Sequence[tuple[float, float]], bits: int = 8, *, absolute: bool = False
+    ) -> NDArray[np.integer]:
+        """Return the output as pixels, (C, H, W); each channel has its ``limits`` (black, white)."""
+        pixels = np.empty(self.shape, _pixel(bits))
+        self._fill(pixels, lambda tile: _draw(tile, limits, bits, absolute))
+        return pixels
 
     def pixels(
         self, limits: Sequence[tuple[float, float]], bits: int = 8, *, absolute: bool = False
     ) -> Iterator[NDArray[np.integer]]:
-        """Yield bands (C, n, W) of pixels from top to bottom; each channel has its ``limits`` (black, white)."""
+        """Yield the output as pixels in bands (C, n, W) from top to bottom, each made when it is asked for."""
+        channels, _, width = self.shape
 
-        def pixels(make: Callable[[], Tile]) -> NDArray[np.integer]:
+        def draw(makes: list[Callable[[], Tile]]) -> NDArray[np.integer]:
+            tiles = [make() for make in makes]
+            band = np.empty((channels, tiles[0].rows.stop - tiles[0].rows.start, width), _pixel(bits))
+            for tile in tiles:
+                tile.put(_draw(tile, limits, bits, absolute), band[:, :, tile.columns])
+            return band
+
+        return in_order(self.pool, draw, self.bands)
+
+    def _fill(self, out: NDArray[np.generic], values: Callable[[Tile], list[NDArray[np.generic]]]) -> None:
+        def put(make: Callable[[], Tile]) -> None:
             tile = make()
-            channels = [quantise(x, *ends, bits, absolute) for x, ends in zip(tile.channels(), limits, strict=True)]
-            return tile.arrange(channels)
+            tile.put(values(tile), out[:, tile.rows, tile.columns])
 
-        tiles = in_order(self.pool, pixels, chain.from_iterable(self.bands))
-        for band in self.bands:
-            parts = [next(tiles) for _ in band]
-            yield parts[0] if len(parts) == 1 else np.concatenate(parts, 2)
+        deque(in_order(self.pool, put, list(chain.from_iterable(self.bands))), maxlen=0)
+
+
+def _pixel(bits: int) -> type:
+    return np.uint8 if bits == 8 else np.uint16
+
+
+def _draw(tile: Tile, limits, bits: int, absolute: bool) -> list[NDArray[np.integer]]:
+    return [quantise(x, *ends, bits, absolute) for x, ends in zip(tile.channels(), limits, strict=True)]
 
 
 @torch.inference_mode()
-def quantise(x: Tensor, black: float, white: float, bits: int, absolute: bool) -> Tensor:
+def quantise(x: NDArray[np.float32], black: float, white: float, bits: int, absolute: bool) -> NDArray[np.integer]:
     """Return ``x`` as pixels, the very same as ``convfilter.network.quantise`` gives."""
     levels = (1 << bits) - 1
-    pixels = np.zeros(x.numel(), np.uint8 if bits == 8 else np.uint16)
-    if black != white:
-        flat = x.reshape(-1)
-        for start in range(0, len(flat), CHUNK):
-            part = flat[start : start + CHUNK]
-            part = (part.abs() if absolute else part).sub(black)
-            part.mul_(levels / (white - black)).round_().clamp_(0, levels)
-            np.copyto(pixels[start : start + CHUNK], part.numpy(), casting="unsafe")
-    return torch.from_numpy(pixels).view(x.shape)
+    if black == white:
+        return np.zeros(x.shape, _pixel(bits))
+    y = torch.from_numpy(x)
+    y = (y.abs() if absolute else y).sub(black).mul_(levels / (white - black)).round_().clamp_(0, levels)
+    pixels = np.empty(x.shape, _pixel(bits))
+    np.copyto(pixels, y.numpy(), casting="unsafe")
+    return pixels
 
 
 def filter_picture(
@@ -144,10 +164,9 @@ def filter_picture(
 ) -> Output:
     """Return what the network of ``segments`` gives for a picture (H, W), whose value ``white`` becomes ``scale``."""
 
-    def source(rows: slice, columns: slice) -> Tensor:
+    def source(rows: slice, columns: slice) -> NDArray[np.generic] | Tensor:
         part = values[rows, columns]
-        raw = part.dtype == np.uint8 and scale == white
-        return torch.from_numpy(part)[None, None] if raw else to_tensor(part, white, scale)
+        return part if part.dtype == np.uint8 and scale == white else to_tensor(part, white, scale)
 
     shape = (1, *values.shape)
     for segment in segments[:-1]:
@@ -155,7 +174,9 @@ def filter_picture(
             x = torch.from_numpy(_output(segment, source, shape, pool, 0).floats())[None]
         else:
             with torch.inference_mode():
-                x = segment.runs[0].steps[0].apply(source(slice(None), slice(None)).float())
+                whole = slice(0, shape[1]), slice(0, shape[2])
+                x = source(*whole)
+                x = segment.runs[0].steps[0].apply(x if isinstance(x, Tensor) else to_tensor(x, white, scale))
         source, shape = partial(_part, x), tuple(x.shape[1:])
     return _output(segments[-1], source, shape, pool, keep)
 
@@ -172,10 +193,9 @@ def _output(segment: Segment, source: Source, shape: Shape, pool, keep: int) -> 
         tile = make(route)
         return tile.ranges(), partial(_same, tile) if kept else partial(make, route)
 
-    routes = find_routes(segment, shape)
-    output = segment.shapes(shape)[-1]
+    output, routes = find_routes(segment, shape)
     kept = 4 * prod(output) <= keep
-    ranges, makes = zip(*in_order(pool, measure, chain.from_iterable(routes)), strict=True)
+    ranges, makes = zip(*in_order(pool, measure, list(chain.from_iterable(routes))), strict=True)
     lows, highs = np.array(ranges).transpose(2, 0, 1)
     each = iter(makes)
     bands = [[next(each) for _ in band] for band in routes]
@@ -186,21 +206,49 @@ def _same(tile: Tile) -> Tile:
     return tile
 
 
-def make_pool(workers: int) -> ThreadPoolExecutor:
-    """Return threads that compute alone: torch's own wait for each other spinning, and make a busy machine slow."""
+def make_pool(cores: int) -> ThreadPoolExecutor | None:
+    """Return threads that compute with the calling one on so many cores, each alone; None where one core is all.
+
+    Torch's own threads wait for each other spinning, which on a busy machine makes both slow.
+    """
     torch.empty(31 << 20, dtype=torch.uint8)  # freed at once: from then on glibc keeps memory up to that size for reuse
-    return ThreadPoolExecutor(workers, "convfilter", initializer=torch.set_num_threads, initargs=(1,))
+    if cores < 2:
+        return None
+    return ThreadPoolExecutor(cores - 1, "convfilter", initializer=torch.set_num_threads, initargs=(1,))
 
 
-def in_order(pool: ThreadPoolExecutor | None, function: Callable, items: Iterable) -> Iterator:
-    """Yield the function's values in order, while the pool works a little ahead."""
-    if pool is None:
+def in_order(pool: ThreadPoolExecutor | None, function: Callable, items: Sequence) -> Iterator:
+    """Yield the function's values in order, while the pool's threads and the calling one work a little ahead."""
+    if pool is None or len(items) == 1:
         yield from map(function, items)
         return
-    ahead, waiting = 2 * pool._max_workers, deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    begun: deque[list] = deque()
+    try:
+        for item in items:
+            begun.append([pool.submit(function, item), item])
+            if len(begun) > 2 * pool._max_workers + 2:
+                yield _take(begun, function)
+        while begun:
+            yield _take(begun, function)
+    finally:
+        for future, _ in begun:
+            future.cancel()
+
+
+def _take(begun: deque[list], function: Callable):
+    """The next value; while another thread makes it, this one makes a later value."""
+    while not begun[0][0].done() and (mine := next((one for one in begun if one[0].cancel()), None)):
+        mine[0] = Future()
+        mine[0].set_result(_alone(function, mine[1]))
+    return begun.popleft()[0].result()
+
+
+def _alone(function: Callable, item):
+    threads = torch.get_num_threads()
+    if threads == 1:
+        return function(item)
+    torch.set_num_threads(1)
+    try:
+        return function(item)
+    finally:
+        torch.set_num_threads(threads)
