@@ -1,0 +1,115 @@
+"""Time whole processes over files beside their peers: many pictures, one picture, and one that is very large."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from side_by_side import Row, arguments, report, take_turns
+
+SAMPLES = Path(__file__).parents[2] / "sample_images"
+OPENCV = """
+import sys, os, cv2, numpy as np
+from concurrent.futures import ThreadPoolExecutor
+cv2.setNumThreads(1)
+kernel = -np.ones((5, 5), np.float32); kernel[2, 2] = 24
+def work(name):
+    picture = cv2.imread(f"in/{name}", cv2.IMREAD_GRAYSCALE)
+    edges = cv2.filter2D(picture.astype(np.float32), -1, kernel)[2:-2, 2:-2]
+    cv2.imwrite(f"out/{name}", cv2.normalize(edges, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U))
+with ThreadPoolExecutor(2) as pool:
+    list(pool.map(work, sorted(os.listdir("in"))))
+"""
+CONVERT = (
+    "ls in | xargs -P2 -I{} convert in/{} -colorspace Gray -define convolve:scale=1 -bias 50% "
+    "-morphology Convolve '5: -1,-1,-1,-1,-1 -1,-1,-1,-1,-1 -1,-1,24,-1,-1 -1,-1,-1,-1,-1 -1,-1,-1,-1,-1' out/{}"
+)
+LARGE = "Conv2d(1, 1, 5, bias=False, weight=[edge]) | ReLU | MaxPool2d(2)"
+
+
+def convfilter(*words: str) -> list[str]:
+    return [sys.executable, "-m", "convfilter", *words, "-q"]
+
+
+def process(folder: Path, command: list[str]) -> Callable[[], None]:
+    def run() -> None:
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        (folder / "out").mkdir()
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+    return run
+
+
+def written(folder: Path) -> int:
+    return sum(path.stat().st_size for path in (folder / "out").iterdir())
+
+
+def make_pictures(folder: Path, count: int) -> None:
+    """Turned and shifted samples, 512x512 RGB, no two alike."""
+    (folder / "in").mkdir()
+    samples = [Image.open(path).convert("RGB").crop((0, 0, 512, 512)) for path in sorted(SAMPLES.glob("*.[jp]*g"))]
+    for i in range(count):
+        picture = np.roll(np.asarray(samples[i % len(samples)]), (7 * i, 13 * i), (0, 1))
+        Image.fromarray(picture).save(folder / "in" / f"{i:04}.png", compress_level=1)
+
+
+def many(folder: Path, rounds: int, count: int) -> Iterator[Row]:
+    make_pictures(folder, count)
+    ours = process(folder, convfilter("edge", "in", "-o", "out"))
+    opencv = process(folder, [sys.executable, "-c", OPENCV])
+    sizes = []
+    for run in (ours, opencv):
+        run()
+        sizes.append(written(folder))
+    print(f"bytes written over OpenCV's: {sizes[0] / sizes[1]:.3f}")
+    yield Row(f"{count} pictures", take_turns({"convfilter": ours, "OpenCV": opencv}, rounds), "OpenCV", 1.0)
+    if shutil.which("convert"):
+        both = {"convfilter": ours, "xargs -P2 convert": process(folder, ["sh", "-c", CONVERT])}
+        yield Row(f"{count} pictures", take_turns(both, 1), "xargs", 0.08)
+
+
+def one(folder: Path, rounds: int) -> Iterator[Row]:
+    (folder / "in").mkdir()
+    shutil.copy(SAMPLES / "camera.png", folder / "in")
+    both = {
+        "convfilter": process(folder, convfilter("edge", "in/camera.png", "-o", "out")),
+        "import torch, PIL.Image": process(folder, [sys.executable, "-c", "import torch, PIL.Image"]),
+    }
+    yield Row("one picture of 512x512", take_turns(both, 3 * rounds), "import", 1.15)
+
+
+def large(folder: Path, rounds: int, side: int) -> Iterator[Row]:
+    (folder / "in").mkdir()
+    for n in (side // 2, side):
+        noise = np.random.default_rng(0).integers(0, 256, (n // 4, n // 4), np.uint8)
+        Image.fromarray(noise).resize((n, n), Image.Resampling.BICUBIC).save(
+            folder / "in" / f"{n}.png", compress_level=1
+        )
+    both = {
+        f"{n}x{n}": process(folder, convfilter("run", LARGE, f"in/{n}.png", "-o", "out")) for n in (side, side // 2)
+    }
+    yield Row(f"{side}x{side}, {LARGE}, over a quarter of it", take_turns(both, rounds), f"{side // 2}x", 4.4)
+
+
+def main() -> None:
+    parser = arguments(__doc__.splitlines()[0], rounds=5)
+    parser.add_argument("--count", type=int, default=1000, help="how many pictures")
+    parser.add_argument("--side", type=int, default=20000, help="rows and columns of the large one")
+    options = parser.parse_args()
+    rows = []
+    kinds = {"many": (many, options.count), "one": (one,), "large": (large, options.side)}
+    for name, (kind, *size) in kinds.items():
+        if options.only in name:
+            with tempfile.TemporaryDirectory() as folder:
+                for row in kind(Path(folder), options.rounds, *size):
+                    rows.append(row)
+                    print(row, flush=True)
+    report(rows, options.json)
+
+
+if __name__ == "__main__":
+    main()
