@@ -44,12 +44,12 @@ def show_kernel(text: str) -> str:
 
     >>> print(show_kernel("sobel_x"))
     sobel_x
-    The horizontal gradient, smoothed 1 2 1 (Sobel): positive where it gets brighter to the right.
+    Sobel's x-gradient: positive where it gets brighter to the right.
     3x3, sum 0
     <BLANKLINE>
-      -1  0  1
-      -2  0  2
-      -1  0  1
+      -1   0   1
+      -2   0   2
+      -1   0   1
     <BLANKLINE>
     [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
     """

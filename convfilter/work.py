@@ -51,6 +51,7 @@ class Work:
         self.parts = lru_cache(4)(lambda frames: list_parts(pipeline, options, frames))
         self.threads = 1  # that compute one picture
         self.stopped = threading.Event()
+        self.lost = threading.Event()  # no further output can be written
         self.building = threading.Lock()
 
     def entries(self) -> Iterator[Source | Problem]:
@@ -95,12 +96,16 @@ class Work:
     def process(self, entry: Source | Problem) -> Result | None:
         """Return what became of one source, whatever that is; None where a stop came first."""
         start = time.perf_counter()
+        if self.lost.is_set():
+            return None
         try:
             done = self.filter(entry)
         except PipelineError as error:
             done = {"status": "failed", "error": error.reason}
         except ConvfilterError as error:
             done = {"status": "failed", "error": str(error), "fatal": getattr(error, "fatal", False)}
+            if done["fatal"]:
+                self.lost.set()  # before the next one begins: it would fail as well
         except MemoryError:
             done = {"status": "failed", "error": "there is not enough memory for it"}
         except OSError as error:
