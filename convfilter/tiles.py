@@ -220,7 +220,7 @@ def make_pool(cores: int) -> ThreadPoolExecutor | None:
 def in_order(pool: ThreadPoolExecutor | None, function: Callable, items: Sequence) -> Iterator:
     """Yield the function's values in order, while the pool's threads and the calling one work a little ahead."""
     if pool is None or len(items) == 1:
-        yield from map(function, items)
+        yield from map(function if pool is None else partial(_alone, function), items)
         return
     begun: deque[list] = deque()
     try:
