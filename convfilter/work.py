@@ -51,7 +51,7 @@ class Work:
         self.parts = lru_cache(4)(lambda frames: list_parts(pipeline, options, frames))
         self.threads = 1  # that compute one picture
         self.stopped = threading.Event()
-        self.lost = threading.Event()  # no further output can be written
+        self.ending = threading.Event()  # no further picture is to begin
         self.building = threading.Lock()
 
     def entries(self) -> Iterator[Source | Problem]:
@@ -96,7 +96,7 @@ class Work:
     def process(self, entry: Source | Problem) -> Result | None:
         """Return what became of one source, whatever that is; None where a stop came first."""
         start = time.perf_counter()
-        if self.lost.is_set():
+        if self.ending.is_set():
             return None
         try:
             done = self.filter(entry)
@@ -104,8 +104,6 @@ class Work:
             done = {"status": "failed", "error": error.reason}
         except ConvfilterError as error:
             done = {"status": "failed", "error": str(error), "fatal": getattr(error, "fatal", False)}
-            if done["fatal"]:
-                self.lost.set()  # before the next one begins: it would fail as well
         except MemoryError:
             done = {"status": "failed", "error": "there is not enough memory for it"}
         except OSError as error:
@@ -115,8 +113,11 @@ class Work:
             memory = "not enough memory" in words or "allocate memory" in words
             reason = "there is not enough memory for it" if memory else f"{type(error).__name__}: {words}"
             done = {"status": "failed", "error": reason}
-        if done["status"] == "failed" and self.stopped.is_set():
-            return None
+        if done["status"] == "failed":
+            if self.stopped.is_set():
+                return None
+            if done.get("fatal") or self.options.fail_fast:  # before its turn comes: the next would begin meanwhile
+                self.ending.set()
         return Result(entry.path, **done, seconds=time.perf_counter() - start)
 
     def filter(self, entry: Source | Problem) -> dict:
