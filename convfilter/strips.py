@@ -138,6 +138,8 @@ def transpose(rows: NDArray[np.generic], groups: int) -> NDArray[np.generic]:
     >>> transpose(np.array([[1, 2, 3, 4, 5, 6]]), 2).tolist()
     [[1, 4, 2, 5, 3, 6]]
     """
+    if rows.dtype == np.uint16:  # which channel_shuffle does not know
+        return transpose(rows.view(np.int16), groups).view(np.uint16)
     h, w = rows.shape
     pixels = torch.from_numpy(rows.reshape(1, h, 1, w).transpose(0, 3, 1, 2))
     return F.channel_shuffle(pixels, groups).numpy()[0, :, :, 0].T
