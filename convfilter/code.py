@@ -220,7 +220,8 @@ def _gray(norm: Norm, white: float, bits: int, noise: float) -> Iterator[str]:
     bright = None if norm.vmax is None else write_double(norm.vmax)
     values = "values.abs()" if norm.mode == "abs" else "values"
     if norm.mode == "clip":
-        black, bright = black or "0", bright or write_double(white)
+        black, bright = map(write_double, norm.limits(0.0, 0.0, white)[:2])
+    one_end = norm.mode != "clip" and (norm.vmin is None) != (norm.vmax is None)
     fixed = black is not None and bright is not None
     if norm.mode == "symmetric" and not fixed:
         yield "top = values.abs().max().item()"
@@ -230,8 +231,10 @@ def _gray(norm: Norm, white: float, bits: int, noise: float) -> Iterator[str]:
         bright or {"minmax": "values.max().item()", "abs": "values.abs().max().item()", "symmetric": "top"}[norm.mode]
     )
     yield f"low, high = {low}, {high}"
+    if one_end:  # beyond all values it saturates
+        yield "low = low if low < high else high - 1" if bright else "high = high if high > low else low + 1"
     scale = f"{levels} / (high - low)"
-    if not fixed and norm.mode != "symmetric":
+    if not fixed and not one_end and norm.mode != "symmetric":
         more = f"high - low > {noise:.3g}" if noise and black is bright is None else "high != low"
         scale += f" if {more} else 0"
     yield f"scale = {scale}"

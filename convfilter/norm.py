@@ -32,6 +32,8 @@ class Norm:
 
         >>> Norm().limits(-2.0, 6.0, 255)
         (-2.0, 6.0, False)
+        >>> Norm(vmin=9.0).limits(-2.0, 6.0, 255), Norm(vmax=-9.0).limits(-2.0, 6.0, 255)  # one end alone never inverts
+        ((9.0, 10.0, False), (-10.0, -9.0, False))
         >>> Norm("symmetric").limits(-2.0, 6.0, 255), Norm().limits(5.0, 5.0, 255)
         ((-6.0, 6.0, False), (5.0, 5.0, True))
         """
@@ -45,4 +47,8 @@ class Norm:
         }[self.mode]
         if self.mode == "abs" and top <= noise:
             black = bright = 0.0
-        return black if self.vmin is None else self.vmin, bright if self.vmax is None else self.vmax, flat
+        if self.vmin is not None:
+            black, bright = self.vmin, bright if bright > self.vmin else self.vmin + 1.0  # all is black
+        if self.vmax is not None:
+            black, bright = black if black < self.vmax else self.vmax - 1.0, self.vmax  # where it was not: all is white
+        return black, bright, flat

@@ -416,7 +416,9 @@ def test_a_child_process_in_a_real_folder(tmp_path):
 @pytest.mark.parametrize("bits", [8, 16])
 def test_tiles_and_exact_give_the_same_picture(convfilter, size, text, bits):
     save("p.png", noise(*size))
-    names = convfilter("run", text, "p.png", "--bits", bits, "-o", "tiles").stdout.split()
+    done = convfilter("run", text, "p.png", "--bits", bits, "-o", "tiles")
+    names = done.stdout.split()
+    assert done.exit_code == 0 and names, done.stderr
     assert convfilter("run", text, "p.png", "--bits", bits, "-o", "exact", "--exact").exit_code == 0
     for name in names:
         assert abs(pixels(name) - pixels(name.replace("tiles", "exact"))).max() <= 1
@@ -438,3 +440,12 @@ def test_a_wrong_presets_file_is_one_message(convfilter, text, said, arguments):
     if "quiet" in text and arguments == ["presets"]:
         return
     assert done.exit_code == 2 and said in done.stderr and "Traceback" not in done.output, done.exception
+
+
+@pytest.mark.parametrize("norm", ["minmax", "clip", "abs", "symmetric"])
+@pytest.mark.parametrize(("end", "expected"), [(["--vmin", "1000"], 0), (["--vmax=-1000"], 255)])
+@pytest.mark.parametrize("values", [noise(), np.full((9, 9), 77, np.uint8)])
+def test_one_end_beyond_all_values_saturates_and_never_inverts(convfilter, norm, end, expected, values):
+    save("p.png", values)
+    done = convfilter("run", "Identity", "p.png", "--norm", norm, *end)
+    assert done.exit_code == 0 and set(pixels("p_Identity.png").flatten()) == {expected}
