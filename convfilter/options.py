@@ -179,7 +179,7 @@ SHARED = (
     option(PICTURES_IN, "--max-memory", type=Size(), metavar="SIZE",
            help="Refuse a picture that would need more, such as 2G.  [default: three quarters of what is available]"),
     option(PICTURES_IN, "--max-pixels", type=click.IntRange(1), default=1_000_000_000, show_default=True, metavar="N",
-           help="Refuse a picture of more pixels than this."),
+           help="Refuse a picture that has, or gets in a layer, more pixels than this."),
     SEED,
     option(PIPELINE, "--exact", is_flag=True,
            help="Plain nn.Sequential on the whole picture: slower, and the reference for everything else."),

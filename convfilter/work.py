@@ -211,6 +211,12 @@ class Work:
                 f"it has {pixels:,} pixels ({size}), and --max-pixels allows {most:,}; raise it to take this one"
             )
         need = predict(self.pipeline, header, self.options)
+        for layer, (_, h, w) in zip(
+            self.pipeline.layers, self.pipeline.shapes((1, header.height, header.width)), strict=True
+        ):
+            if h * w > most:
+                made = f"{layer.name} makes {h * w:,} pixels of it ({w}x{h})"
+                raise InputError(f"{made}, and --max-pixels allows {most:,}; raise it to make them")
         if need > self.limit:
             allowed = f"{show_bytes(self.limit)} are allowed; --max-memory allows more"
             raise InputError(f"it needs about {show_bytes(need)} of memory ({size}), and {allowed}")

@@ -449,3 +449,14 @@ def test_one_end_beyond_all_values_saturates_and_never_inverts(convfilter, norm,
     save("p.png", values)
     done = convfilter("run", "Identity", "p.png", "--norm", norm, *end)
     assert done.exit_code == 0 and set(pixels("p_Identity.png").flatten()) == {expected}
+
+
+@pytest.mark.parametrize(
+    "text", ["Upsample(scale_factor=1000)", "ZeroPad2d(100000)", "ZeroPad2d(100000) | MaxPool2d(1000)"]
+)
+def test_a_pipeline_that_makes_too_many_pixels_is_refused_before_decoding(convfilter, text):
+    save("p.png", noise(300, 300))
+    for more in ([], ["--dry-run"], ["--exact"]):
+        done = convfilter("run", text, "p.png", *more)
+        assert done.exit_code == 1 and "pixels of it" in done.stderr and "--max-pixels" in done.stderr
+    assert os.listdir() == ["p.png"]
