@@ -5,13 +5,13 @@ import zlib
 import numpy as np
 
 try:
-    from isal import isal_zlib as fast
-except ImportError:  # a platform without its wheel: zlib's run-length mode, as small and three times as slow
-    fast = None
+    from zlib_ng import zlib_ng as fast
+except ImportError:  # a platform without its wheel: the same mode, as small and slower
+    fast = zlib
 
 NONE, SUB, UP, AVERAGE, PAETH = range(5)
 
-crc32 = (fast or zlib).crc32
+crc32 = fast.crc32
 
 
 def pack(lines: np.ndarray, last: bool, pixel: int, level: int | None) -> tuple[bytes, int, int]:
@@ -21,7 +21,7 @@ def pack(lines: np.ndarray, last: bool, pixel: int, level: int | None) -> tuple[
         packed = _deflate_fast(filtered, last)
     else:
         filtered, packed = _pack_small(lines, last, pixel, level)
-    return packed, (fast or zlib).adler32(filtered), filtered.size
+    return packed, fast.adler32(filtered), filtered.size
 
 
 def _choose(choices: list[np.ndarray]) -> np.ndarray:
@@ -70,13 +70,9 @@ def _paeth(left: np.ndarray, above: np.ndarray, pixel: int) -> np.ndarray:
 
 
 def _deflate_fast(filtered: np.ndarray, last: bool) -> bytes:
-    if fast is None:
-        return _deflate(filtered, last, 6, zlib.Z_RLE)
-    squeeze = fast.compressobj(1, zlib.DEFLATED, -15, 8)
-    packed = squeeze.compress(filtered) + squeeze.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
-    if len(packed) * 8 > filtered.size:
-        return packed
-    return min(packed, _deflate(filtered, last, 6, zlib.Z_RLE), key=len)  # two-tone pictures: quick, and a third less
+    """Run lengths and Huffman codes only: no table of matches, whose leftovers could change a byte from run to run."""
+    squeeze = fast.compressobj(6, zlib.DEFLATED, -15, 9, zlib.Z_RLE)
+    return squeeze.compress(filtered) + squeeze.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
 
 
 def _deflate(filtered: np.ndarray, last: bool, level: int, strategy: int) -> bytes:

@@ -15,7 +15,7 @@ FLOORS = {  # floor: what it may use besides the standard library, and its modul
         arguments meaning pipeline fields explain literals norm settings results code lessons""",
     ),
     "pictures": (
-        {"PIL", "numpy", "isal"},
+        {"PIL", "numpy", "zlib_ng"},
         """formats deflate containers gray pillow tiff images png sheet
         streams names places finished folders sources shards temporary outputs parts in_order memory""",
     ),

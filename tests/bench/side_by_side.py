@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = "convfilter", "torch", "numpy", "pillow", "opencv-python-headless", "scipy", "isal"
+PACKAGES = "convfilter", "torch", "numpy", "pillow", "opencv-python-headless", "scipy", "zlib-ng"
 
 
 @dataclass(frozen=True)
