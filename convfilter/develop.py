@@ -9,6 +9,7 @@ import torch
 
 import convfilter
 from convfilter import png, tiles
+from convfilter.cores import ONE, Cores
 from convfilter.images import Picture
 from convfilter.network import activations, build, explain_nonfinite, quantise, rounding_noise, to_tensor
 from convfilter.norm import Norm
@@ -72,7 +73,7 @@ class Darkroom:
         if self.plain:
             torch.set_num_threads(threads)
         self.segments = None if self.plain else tiles.plan(pipeline, self.network)
-        self.pool = tiles.make_pool(threads) if threads > 1 and not self.plain else None
+        self.cores = ONE if self.plain else Cores(threads)
 
     def develop(self, picture: Picture, title: str) -> Iterator[Output]:
         """Yield what is to be written of one picture, each to be written before the next is asked for.
@@ -87,7 +88,7 @@ class Darkroom:
                 if self.options.steps or layer == len(self.pipeline.layers) - 1:
                     yield from self.outputs(picture, layer, Whole(y[0].numpy()), title)
         else:
-            output = tiles.filter_picture(self.segments, picture.values, picture.white, white, pool=self.pool)
+            output = tiles.filter_picture(self.segments, picture.values, picture.white, white, cores=self.cores)
             yield from self.outputs(picture, len(self.pipeline.layers) - 1, output, title)
 
     def outputs(self, picture: Picture, layer: int, output: tiles.Output | Whole, title: str) -> Iterator[Output]:

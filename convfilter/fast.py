@@ -157,7 +157,7 @@ def _repeat(weight: Tensor, bias: Tensor | None, stride, dilation) -> Apply:
 
     @cache
     def repeated(c):
-        return weight.expand(c, -1, -1, -1), None if bias is None else bias.expand(c)
+        return weight.repeat(c, 1, 1, 1), None if bias is None else bias.repeat(c)
 
     return lambda x: _convolve(x, *repeated(x.shape[1]), stride, dilation, x.shape[1])
 
@@ -220,17 +220,16 @@ def _transform(conv: nn.Conv2d) -> Apply:
         width = -(-columns // (2 * pairs))
         shape = smooth(h), smooth(width + kw - 1)
         y = x.new_empty(1, c_out, rows, columns)
+        z = torch.zeros(c, *shape, dtype=torch.complex64)
         for start in range(0, columns, 2 * width):
-            blocks = x.new_zeros(c, *shape, 2)
-            for part, left in enumerate((start, start + width)):
-                block = x[0, ..., left : left + width + kw - 1]
-                blocks[:, :h, : block.shape[2], part] = block
-            z = torch.fft.fft2(torch.view_as_complex(blocks)).view(groups, 1, c_in, *shape)
-            z = (z * spectrum(shape)).sum(2) if c_in > 1 else z.squeeze(2).mul(spectrum(shape).squeeze(2))
-            blocks = torch.view_as_real(torch.fft.ifft2(z)).view(c_out, *shape, 2)
-            for part, left in enumerate((start, start + width)):
-                block = y[0, ..., left : left + width]
-                block[:] = blocks[:, :rows, : block.shape[2], part]
+            lefts = [min(left, columns - width) for left in (start, start + width)]
+            torch.complex(*(x[0, ..., left : left + width + kw - 1] for left in lefts), out=z[:, :h, : width + kw - 1])
+            spectra = torch.fft.fft2(z).view(groups, 1, c_in, *shape)
+            products = spectra.mul_(spectrum(shape)) if c_in == c_out == groups else spectra * spectrum(shape)
+            products = products.sum(2) if c_in > 1 else products
+            blocks = torch.fft.ifft2(products.view(c_out, *shape)).numpy()[:, :rows, :width]
+            for left, block in zip(lefts, (blocks.real, blocks.imag), strict=True):
+                y.numpy()[0, ..., left : left + width] = block
         y = y[..., ::down, ::along]
         y = y.round() if exact else y
         return y if conv.bias is None else y + conv.bias.view(-1, 1, 1)
@@ -240,16 +239,16 @@ def _transform(conv: nn.Conv2d) -> Apply:
 
 @cache
 def smooth(n: int) -> int:
-    """Return the least number from ``n`` on that is a product of twos, threes and fives, as FFT likes it.
+    """Return the least multiple of 4 from ``n`` on that is a product of twos, threes and fives, as FFT likes it.
 
-    >>> [smooth(n) for n in (1, 7, 11, 286, 320)]
-    [1, 8, 12, 288, 320]
+    >>> [smooth(n) for n in (1, 7, 11, 265, 320)]
+    [4, 8, 12, 288, 320]
     """
     rest = n
     for factor in (2, 3, 5):
         while rest % factor == 0:
             rest //= factor
-    return n if rest == 1 else smooth(n + 1)
+    return n if rest == 1 and n % 4 == 0 else smooth(n + 1)
 
 
 def _transposed(conv: nn.ConvTranspose2d) -> Apply:

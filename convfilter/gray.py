@@ -80,6 +80,9 @@ def to_gray(
 def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     """Cut the picture into bands, each with its top row: what is done to them takes little more memory."""
     rows = max(1, _BAND // image.width)
+    if rows >= image.height:
+        yield 0, image
+        return
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 

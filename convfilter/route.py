@@ -1,6 +1,6 @@
 """One tile's way back through the layers to the input that it needs, and the input's way to the tile."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +86,7 @@ def _leg(run: Run, down: Sequence[Stretch], across: Sequence[Stretch]) -> Leg:
     cuts = cut(run.steps, [column.n for column in across], start, stop) if run.strips else None
     if cuts:
         stops = [
-            Stop(step, row, None, strips.rims, None, _factor(step, row, strips.columns, column.n))
+            Stop(step, row, None, strips.rims, None, _factor(step, row, strips.outputs, column.n))
             for step, row, column, strips in zip(run.steps, down, across, cuts, strict=True)
         ]
     else:
@@ -128,21 +128,22 @@ class Tile:
     columns: slice
     values: NDArray[np.float32]
 
-    def channels(self) -> list[NDArray[np.float32]]:
-        """Return the values of each channel, in any order."""
-        return [self.values] if self.values.ndim == 2 else list(self.values.transpose(1, 0, 2))
-
     def ranges(self) -> list[tuple[float, float]]:
         """Return the least and the greatest value of each channel: NaN where there is one."""
-        return [(float(x.min()), float(x.max())) for x in self.channels()]
+        channels = [self.values] if self.values.ndim == 2 else self.values.transpose(1, 0, 2)
+        return [tuple(end.item() for end in torch.aminmax(torch.from_numpy(channel))) for channel in channels]
 
-    def put(self, channels: Sequence[NDArray[np.generic]], out: NDArray[np.generic]) -> None:
-        """Write values in the order of ``channels()`` into ``out`` (C, h, w)."""
-        if self.values.ndim == 2:
-            join(channels[0], out[0])
-        else:
-            for channel, place in zip(channels, out, strict=True):
-                place[:] = channel
+    def put(self, out: NDArray[np.generic], change: Callable[[int, Tensor, Tensor], Tensor] | None = None) -> None:
+        """Write the values into ``out`` (C, h, w), or what ``change(number, channel, space)`` makes of each channel.
+
+        ``space`` is what it may overwrite, the channel itself or as much memory. ``out`` may be of whole numbers.
+        """
+        joined = join(self.values)[:, None] if self.values.ndim == 2 else None
+        for number, place in enumerate(out):
+            x = torch.from_numpy((self.values if joined is None else joined)[:, number])
+            if change:
+                x = change(number, x, torch.empty(x.shape) if joined is None else x)
+            np.copyto(place, x.numpy()[:, : place.shape[1]], casting="unsafe")
 
 
 @torch.inference_mode()
@@ -152,18 +153,16 @@ def travel(route: Route, picture: NDArray[np.generic] | Tensor) -> Tile:
     for leg in route.legs:
         strips = leg.strips
         if strips:
-            picture = x if isinstance(x, np.ndarray) else x[0, 0].numpy()
-            x = lay(picture, leg.first, strips.starts, strips.width)
+            x = lay(x if isinstance(x, np.ndarray) else x[0, 0].numpy(), leg.first, strips)
         elif isinstance(x, np.ndarray):
             x = torch.from_numpy(x.astype(np.float32))[None, None]
         for stop in leg.stops:
             x = stop(x)
         if strips:
-            flat = flatten(x)
+            flat = flatten(x, leg.width)
             if leg is route.legs[-1]:
                 return Tile(route.output_rows, route.output_columns, flat)
-            join(flat, joined := np.empty((len(flat), leg.width), np.float32))
-            x = torch.from_numpy(joined)[None, None]
+            x = torch.from_numpy(join(flat)[:, : leg.width])[None, None]
     channels = x.numpy()[0]
     c, h, w = channels.shape
     if c > 1 and x.stride(1) == 1:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,42 +31,44 @@ class Rim:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One step's strips: the first input column of each, their width, the rims to fill, and the output's columns."""
+    """One step's strips: the first one's input column, how far apart they begin, how wide they are, and their rims.
 
-    starts: tuple[int, ...]
+    ``outputs`` are the columns that each strip gives.
+    """
+
+    first: int
+    pitch: int
     width: int
     rims: tuple[Rim, ...]
-    columns: list[range]
+    outputs: list[range]
 
 
 def cut(steps: Sequence[Step], lengths: Sequence[int], start: int, stop: int) -> list[Cut] | None:
     """Return the strips of each step of a chain that gives columns [start, stop); None if they would not be worth it.
 
-    ``lengths`` are the columns that come into each step. All strips are equally wide; the last one may overlap the one
-    before. They run through the steps without padding; what lies outside of the picture is a rim, written anew before
-    each step that pads.
+    ``lengths`` are the columns that come into each step. All strips are equally wide, so the last one may give columns
+    past ``stop``, of no meaning. They run through the steps without padding; what lies outside of the picture is a
+    rim, written anew before each step that pads.
 
     >>> from convfilter.effects import Effect, Window
     >>> step = Step(Effect(columns=Window(5)), lambda x: x, apart=True)
     >>> [strips] = cut([step], [512], 0, 508)
-    >>> strips.starts[:3], strips.starts[-1], strips.width
-    ((0, 32, 64), 476, 36)
+    >>> strips.first, strips.pitch, strips.width, strips.outputs[-1]
+    (0, 32, 36, range(480, 512))
     """
-    pitch = -(-(stop - start) // VECTOR)
-    if (VECTOR - 1) * pitch > stop - start:
+    pitch = width = -(-(stop - start) // VECTOR)
+    if (VECTOR - 1) * pitch >= stop - start:
         return None
-    starts = tuple(min(start + i * pitch, stop - pitch) for i in range(VECTOR))
-    cuts, width = [], pitch
+    first, apart, cuts = start, pitch, []
     for step, n in zip(reversed(steps), reversed(lengths), strict=True):
+        outputs = [range(first + i * apart, first + i * apart + width) for i in range(VECTOR)]
         axis = step.effect.columns
-        inputs = tuple(place * axis.stride - axis.before for place in starts)
-        input_width = (width - 1) * axis.stride + axis.span
-        if (rims := _rims(step, inputs, input_width, n)) is None:
+        first, apart = first * axis.stride - axis.before, apart * axis.stride
+        width = (width - 1) * axis.stride + axis.span
+        if (rims := _rims(step, [first + i * apart for i in range(VECTOR)], width, n)) is None:
             return None
-        cuts.append(Cut(inputs, input_width, rims, [range(place, place + width) for place in starts]))
-        starts, width = inputs, input_width
-    halo = width - (starts[1] - starts[0])
-    return cuts[::-1] if halo <= starts[1] - starts[0] else None
+        cuts.append(Cut(first, apart, width, rims, outputs))
+    return cuts[::-1] if width <= 2 * apart else None
 
 
 def _rims(step: Step, starts, width, n) -> tuple[Rim, ...] | None:
@@ -90,46 +91,60 @@ def _rims(step: Step, starts, width, n) -> tuple[Rim, ...] | None:
     return tuple(rims)
 
 
-def lay(picture: NDArray[np.generic], first: int, starts: Sequence[int], width: int) -> Tensor:
+def lay(picture: NDArray[np.generic], first: int, strips: Cut) -> Tensor:
     """Return the strips (1, 16, h, width) of a picture (h, w) from its column ``first`` on, as floats in NHWC order.
 
     Columns that it does not hold are 0.
 
-    >>> picture = np.arange(32, dtype=np.uint8)[None]
-    >>> lay(picture, 0, range(0, 32, 2), 2)[0, :3, 0].tolist()
-    [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
+    >>> picture = np.arange(33, dtype=np.uint8)[None]
+    >>> lay(picture, 0, Cut(0, 2, 3, (), []))[0, [0, 1, 15], 0].tolist()
+    [[0.0, 1.0, 2.0], [2.0, 3.0, 4.0], [30.0, 31.0, 32.0]]
     """
-    left, right = first - starts[0], starts[-1] + width - first - picture.shape[1]
-    if left > 0 or right > 0:
-        picture = np.pad(picture, ((0, 0), (max(left, 0), max(right, 0))))
-        first -= max(left, 0)
-    h, pitch = len(picture), starts[1] - starts[0]
-    strips = np.empty((h, VECTOR, width), picture.dtype)
-    even = picture[:, starts[0] - first :]
-    row, column = picture.strides
-    strips[:, :-1] = as_strided(even, (h, VECTOR - 1, width), (row, pitch * column, column))
-    strips[:, -1] = picture[:, starts[-1] - first :][:, :width]
-    floats = torch.from_numpy(transpose(strips.reshape(h, -1), VECTOR)).float()
-    return torch.from_numpy(floats.numpy().reshape(1, h, width, VECTOR).transpose(0, 3, 1, 2))
+    h, pitch, width = len(picture), strips.pitch, strips.width
+    own, all_own = min(pitch, width), VECTOR * pitch
+    rows = _columns(picture, strips.first - first, all_own)
+    floats = np.empty((h, width * VECTOR), np.float32)
+    floats[:, : own * VECTOR] = transpose(rows, VECTOR)[:, : own * VECTOR]
+    if width > pitch:  # what a strip sees beyond its own columns is the next one's first: one value further on
+        seen = (width - pitch) * VECTOR
+        floats[:, pitch * VECTOR : -1] = floats[:, 1:seen]
+        floats[:, pitch * VECTOR + VECTOR - 1 :: VECTOR] = _columns(
+            picture, strips.first - first + all_own, width - pitch
+        )
+    return torch.from_numpy(floats.reshape(1, h, width, VECTOR).transpose(0, 3, 1, 2))
 
 
-def flatten(strips: Tensor) -> NDArray[np.float32]:
-    """Return strips (1, 16, h, w) as (h, w * 16), in the order of memory."""
-    return strips.numpy().transpose(0, 2, 3, 1).reshape(strips.shape[2], -1)
+def _columns(picture: NDArray[np.generic], start: int, count: int) -> NDArray[np.generic]:
+    """A picture's columns from ``start`` on, next to each other in memory, 0 where it has none."""
+    if start == 0 and picture.shape[1] == count:
+        return np.ascontiguousarray(picture)
+    before, after = min(max(-start, 0), count), min(max(start + count - picture.shape[1], 0), count)
+    columns = np.empty((len(picture), count), picture.dtype)
+    columns[:, :before] = 0
+    columns[:, before : count - after] = picture[:, start + before : start + count - after]
+    columns[:, count - after :] = 0
+    return columns
 
 
-def join(flat: NDArray[np.generic], out: NDArray[np.generic]) -> None:
-    """Write strips (h, w * 16) as rows (h, width), where the last strip ends, and others begin every w columns.
+def flatten(strips: Tensor, columns: int) -> NDArray[np.float32]:
+    """Return strips (1, 16, h, w) of so many columns as (h, w * 16), in the order of memory.
 
-    >>> picture, joined = np.arange(31, dtype=np.float32)[None], np.empty((1, 31), np.float32)
-    >>> join(flatten(lay(picture, 0, [*range(0, 30, 2), 29], 2)), joined)
-    >>> (joined == picture).all()
-    np.True_
+    Values past the last column are of no meaning, and become those of other ones, so that the range is the columns'.
     """
-    w = flat.shape[1] // VECTOR
-    rows = transpose(flat, w)
-    out[:] = rows[:, : out.shape[1]]
-    out[:, -w:] = rows[:, -w:]
+    flat = strips.numpy().transpose(0, 2, 3, 1)[0]
+    if past := VECTOR * flat.shape[1] - columns:
+        flat[:, -past:, -1] = flat[:, -past:, -2]
+    return flat.reshape(len(flat), -1)
+
+
+def join(flat: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return what ``flatten`` gives, (h, w * 16), as rows of the same size, with the values of no meaning at the end.
+
+    >>> picture = np.arange(31, dtype=np.float32)[None]
+    >>> join(flatten(lay(picture, 0, Cut(0, 2, 2, (), [])), 31))[0, :31].tolist() == picture[0].tolist()
+    True
+    """
+    return transpose(flat, flat.shape[1] // VECTOR)
 
 
 def transpose(rows: NDArray[np.generic], groups: int) -> NDArray[np.generic]:

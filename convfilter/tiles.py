@@ -1,8 +1,6 @@
 """The same answer as the whole network's, tile by tile, on all cores, in bounded memory."""
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain, groupby, pairwise
@@ -13,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from convfilter.cores import ONE, Cores
 from convfilter.effects import Shape
 from convfilter.fast import Step, choose_steps
 from convfilter.network import to_tensor
@@ -22,7 +21,7 @@ from convfilter.stretches import can_cut
 
 AREA = 1 << 19  # values of a tile in the layer that has most of them: more leave the cache, fewer cost more calls
 WIDTH = 1 << 11  # columns of a tile there
-WORK = 400_000  # pixels of a one-coefficient kernel from whose time on another thread is worth waking
+WORK = 200_000  # pixels of a one-coefficient kernel from whose time on another thread is worth waking
 KEEP = 1 << 28  # bytes of floats up to which the output is kept between its two readings; past them it is made twice
 
 Source = Callable[[slice, slice], NDArray[np.generic] | Tensor]
@@ -76,8 +75,8 @@ def find_routes(segment: Segment, shape: Shape) -> tuple[Shape, list[list[Route]
     shapes = segment.shapes(shape)
     _, height, width = shapes[-1]
     columns = _even(width, -(-max(one[2] for one in shapes) // WIDTH))
-    count = max(-(-max(map(prod, shapes)) // AREA), min(4, round(segment.work(shapes) / WORK)))
-    rows = _even(height, -(-count // len(columns)))
+    count = max(-(-max(map(prod, shapes)) // AREA), 2 if segment.work(shapes) > WORK else 1)
+    rows = _even(height, -(-count // (2 * len(columns))) * 2 if count > 1 else 1)
     return shapes[-1], [[find_route(segment.runs, shape, row, column) for column in columns] for row in rows]
 
 
@@ -93,12 +92,12 @@ class Output:
     shape: Shape
     ranges: list[tuple[float, float]]
     bands: list[list[Callable[[], Tile]]]
-    pool: ThreadPoolExecutor | None
+    cores: Cores
 
     def floats(self) -> NDArray[np.float32]:
         """Return the output itself, (C, H, W)."""
         floats = np.empty(self.shape, np.float32)
-        self._fill(floats, lambda tile: tile.channels())
+        self._fill(floats)
         return floats
 
     def picture(
@@ -106,7 +105,7 @@ class Output:
     ) -> NDArray[np.integer]:
         """Return the output as pixels, (C, H, W); each channel has its ``limits`` (black, white)."""
         pixels = np.empty(self.shape, _pixel(bits))
-        self._fill(pixels, lambda tile: _draw(tile, limits, bits, absolute))
+        self._fill(pixels, self._shading(limits, bits, absolute))
         return pixels
 
     def pixels(
@@ -114,43 +113,41 @@ class Output:
     ) -> Iterator[NDArray[np.integer]]:
         """Yield the output as pixels in bands (C, n, W) from top to bottom, each made when it is asked for."""
         channels, _, width = self.shape
+        shade = self._shading(limits, bits, absolute)
 
         def draw(makes: list[Callable[[], Tile]]) -> NDArray[np.integer]:
             tiles = [make() for make in makes]
             band = np.empty((channels, tiles[0].rows.stop - tiles[0].rows.start, width), _pixel(bits))
             for tile in tiles:
-                tile.put(_draw(tile, limits, bits, absolute), band[:, :, tile.columns])
+                tile.put(band[:, :, tile.columns], shade)
             return band
 
-        return in_order(self.pool, draw, self.bands)
+        return self.cores.in_order(draw, self.bands)
 
-    def _fill(self, out: NDArray[np.generic], values: Callable[[Tile], list[NDArray[np.generic]]]) -> None:
+    def _fill(self, out: NDArray[np.generic], change: Callable[[int, Tensor, Tensor], Tensor] | None = None) -> None:
         def put(make: Callable[[], Tile]) -> None:
             tile = make()
-            tile.put(values(tile), out[:, tile.rows, tile.columns])
+            tile.put(out[:, tile.rows, tile.columns], change)
 
-        deque(in_order(self.pool, put, list(chain.from_iterable(self.bands))), maxlen=0)
+        self.cores.map(put, list(chain.from_iterable(self.bands)))
+
+    def _shading(self, limits, bits: int, absolute: bool) -> Callable[[int, Tensor, Tensor], Tensor]:
+        """What makes a channel's values pixels, the very same that ``convfilter.network.quantise`` gives."""
+        levels = (1 << bits) - 1
+
+        def shade(channel: int, x: Tensor, space: Tensor) -> Tensor:
+            (black, white), (low, high) = limits[channel], self.ranges[channel]
+            if black == white:
+                return space.zero_()
+            x = torch.abs(x, out=space) if absolute else x
+            x = torch.sub(x, black, out=space).mul_(levels / (white - black)).round_()
+            return x.clamp_(0, levels) if absolute or low < black or high > white else x
+
+        return shade
 
 
 def _pixel(bits: int) -> type:
     return np.uint8 if bits == 8 else np.uint16
-
-
-def _draw(tile: Tile, limits, bits: int, absolute: bool) -> list[NDArray[np.integer]]:
-    return [quantise(x, *ends, bits, absolute) for x, ends in zip(tile.channels(), limits, strict=True)]
-
-
-@torch.inference_mode()
-def quantise(x: NDArray[np.float32], black: float, white: float, bits: int, absolute: bool) -> NDArray[np.integer]:
-    """Return ``x`` as pixels, the very same as ``convfilter.network.quantise`` gives."""
-    levels = (1 << bits) - 1
-    if black == white:
-        return np.zeros(x.shape, _pixel(bits))
-    y = torch.from_numpy(x)
-    y = (y.abs() if absolute else y).sub(black).mul_(levels / (white - black)).round_().clamp_(0, levels)
-    pixels = np.empty(x.shape, _pixel(bits))
-    np.copyto(pixels, y.numpy(), casting="unsafe")
-    return pixels
 
 
 def filter_picture(
@@ -159,7 +156,7 @@ def filter_picture(
     white: float,
     scale: float = 255.0,
     *,
-    pool: ThreadPoolExecutor | None = None,
+    cores: Cores = ONE,
     keep: int = KEEP,
 ) -> Output:
     """Return what the network of ``segments`` gives for a picture (H, W), whose value ``white`` becomes ``scale``."""
@@ -171,21 +168,21 @@ def filter_picture(
     shape = (1, *values.shape)
     for segment in segments[:-1]:
         if segment.cut:
-            x = torch.from_numpy(_output(segment, source, shape, pool, 0).floats())[None]
+            x = torch.from_numpy(_output(segment, source, shape, cores, 0).floats())[None]
         else:
             with torch.inference_mode():
                 whole = slice(0, shape[1]), slice(0, shape[2])
                 x = source(*whole)
                 x = segment.runs[0].steps[0].apply(x if isinstance(x, Tensor) else to_tensor(x, white, scale))
         source, shape = partial(_part, x), tuple(x.shape[1:])
-    return _output(segments[-1], source, shape, pool, keep)
+    return _output(segments[-1], source, shape, cores, keep)
 
 
 def _part(x: Tensor, rows: slice, columns: slice) -> Tensor:
     return x[:, :, rows, columns].clone()
 
 
-def _output(segment: Segment, source: Source, shape: Shape, pool, keep: int) -> Output:
+def _output(segment: Segment, source: Source, shape: Shape, cores: Cores, keep: int) -> Output:
     def make(route: Route) -> Tile:
         return travel(route, source(route.rows, route.columns))
 
@@ -195,60 +192,12 @@ def _output(segment: Segment, source: Source, shape: Shape, pool, keep: int) -> 
 
     output, routes = find_routes(segment, shape)
     kept = 4 * prod(output) <= keep
-    ranges, makes = zip(*in_order(pool, measure, list(chain.from_iterable(routes))), strict=True)
+    ranges, makes = zip(*cores.map(measure, list(chain.from_iterable(routes))), strict=True)
     lows, highs = np.array(ranges).transpose(2, 0, 1)
     each = iter(makes)
     bands = [[next(each) for _ in band] for band in routes]
-    return Output(output, list(zip(lows.min(0).tolist(), highs.max(0).tolist(), strict=True)), bands, pool)
+    return Output(output, list(zip(lows.min(0).tolist(), highs.max(0).tolist(), strict=True)), bands, cores)
 
 
 def _same(tile: Tile) -> Tile:
     return tile
-
-
-def make_pool(cores: int) -> ThreadPoolExecutor | None:
-    """Return threads that compute with the calling one on so many cores, each alone; None where one core is all.
-
-    Torch's own threads wait for each other spinning, which on a busy machine makes both slow.
-    """
-    torch.empty(31 << 20, dtype=torch.uint8)  # freed at once: from then on glibc keeps memory up to that size for reuse
-    if cores < 2:
-        return None
-    return ThreadPoolExecutor(cores - 1, "convfilter", initializer=torch.set_num_threads, initargs=(1,))
-
-
-def in_order(pool: ThreadPoolExecutor | None, function: Callable, items: Sequence) -> Iterator:
-    """Yield the function's values in order, while the pool's threads and the calling one work a little ahead."""
-    if pool is None or len(items) == 1:
-        yield from map(function if pool is None else partial(_alone, function), items)
-        return
-    begun: deque[list] = deque()
-    try:
-        for item in items:
-            begun.append([pool.submit(function, item), item])
-            if len(begun) > 2 * pool._max_workers + 2:
-                yield _take(begun, function)
-        while begun:
-            yield _take(begun, function)
-    finally:
-        for future, _ in begun:
-            future.cancel()
-
-
-def _take(begun: deque[list], function: Callable):
-    """The next value; while another thread makes it, this one makes a later value."""
-    while not begun[0][0].done() and (mine := next((one for one in begun if one[0].cancel()), None)):
-        mine[0] = Future()
-        mine[0].set_result(_alone(function, mine[1]))
-    return begun.popleft()[0].result()
-
-
-def _alone(function: Callable, item):
-    threads = torch.get_num_threads()
-    if threads == 1:
-        return function(item)
-    torch.set_num_threads(1)
-    try:
-        return function(item)
-    finally:
-        torch.set_num_threads(threads)

@@ -118,6 +118,6 @@ def test_rising_activations_move_behind_max_pools():
 
 
 def test_smooth_numbers():
-    assert [n for n in range(1, 41) if smooth(n) == n] == [
-        1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 15, 16, 18, 20, 24, 25, 27, 30, 32, 36, 40,
+    assert [n for n in range(1, 101) if smooth(n) == n] == [
+        4, 8, 12, 16, 20, 24, 32, 36, 40, 48, 60, 64, 72, 80, 96, 100,
     ]  # fmt: skip

@@ -14,10 +14,11 @@ import torch
 from side_by_side import Row, arguments, report, take_turns
 
 from convfilter import parse, tiles
+from convfilter.cores import Cores
 from convfilter.network import build, quantise, to_tensor
 
 CORES = 2
-POOL = tiles.make_pool(CORES)
+THREADS = Cores(CORES)
 
 
 def ours(text: str, picture: np.ndarray):
@@ -25,7 +26,7 @@ def ours(text: str, picture: np.ndarray):
     segments = tiles.plan(pipeline, build(pipeline))
 
     def run() -> np.ndarray:
-        output = tiles.filter_picture(segments, picture, 255, pool=POOL)
+        output = tiles.filter_picture(segments, picture, 255, cores=THREADS)
         return output.picture(output.ranges)
 
     return run
