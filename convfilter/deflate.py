@@ -25,15 +25,17 @@ def pack(lines: np.ndarray, last: bool, pixel: int, level: int | None) -> tuple[
 
 
 def _choose(choices: list[np.ndarray]) -> np.ndarray:
-    """Return the filtered block whose sample compresses best: four stretches of 8 rows, 1024 bytes wide."""
+    """Return the filtered block whose sample has the least entropy: four stretches of 8 rows, 1024 bytes wide."""
     height, wide = choices[0].shape
     left = max(0, (wide - 1024) // 2)
     rows = np.unique(np.linspace(0, max(0, height - 8), 4, dtype=int)[:, None] + np.arange(min(8, height)))
 
-    def size(filtered: np.ndarray) -> int:
-        return len(_deflate_fast(filtered[:, left : left + 1024].take(rows, axis=0), True))
+    def bits(filtered: np.ndarray) -> float:
+        count = np.bincount(filtered[:, left : left + 1024].take(rows, axis=0).ravel())
+        count = count[count > 0]
+        return -(count * np.log2(count / count.sum())).sum()
 
-    return min(choices, key=size)
+    return min(choices, key=bits)
 
 
 def _filter(lines: np.ndarray, pixel: int, kind: int) -> np.ndarray:
