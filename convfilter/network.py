@@ -79,27 +79,35 @@ def activations(network: nn.Sequential, x: torch.Tensor) -> Iterator[torch.Tenso
         yield x
 
 
-def quantise(values: np.ndarray, black: float, white: float, bits: int = 8, *, absolute: bool = False) -> np.ndarray:
+def quantise(
+    values: np.ndarray,
+    black: float,
+    white: float,
+    bits: int = 8,
+    *,
+    absolute: bool = False,
+    within: bool = False,
+) -> np.ndarray:
     """Return pixels of 8 or 16 bits: ``black`` gives 0, ``white`` 255 or 65535, and what lies outside saturates.
 
-    ``values`` are float32 of any shape, and are overwritten. Where black is white, all is 0. Halves go to the even
-    pixel, as numpy and torch round.
+    ``values`` are float32 of any shape, and are overwritten; ``within`` says that none lies outside. Where black is
+    white, all is 0. Halves go to the even pixel, as numpy and torch round.
 
     >>> quantise(np.array([-1.0, 0.0, 1.0, 9.0], np.float32), -1, 1).tolist()
     [0, 128, 255, 255]
     """
     levels = (1 << bits) - 1
-    pixels = np.zeros(values.shape, np.uint8 if bits == 8 else np.uint16)
+    dtype = np.uint8 if bits == 8 else np.uint16
     if black == white:
-        return pixels
+        return np.zeros(values.shape, dtype)
     if absolute:
         np.abs(values, out=values)
     values -= np.float32(black)
     values *= np.float32(levels / (white - black))
     np.rint(values, out=values)
-    np.clip(values, 0, levels, out=values)
-    np.copyto(pixels, values, casting="unsafe")
-    return pixels
+    if absolute or not within:
+        np.clip(values, 0, levels, out=values)
+    return values.astype(dtype)
 
 
 def explain_nonfinite(pipeline: Pipeline, network: nn.Sequential, x: torch.Tensor) -> InputError:

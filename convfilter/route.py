@@ -1,6 +1,6 @@
 """One tile's way back through the layers to the input that it needs, and the input's way to the tile."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,17 +133,9 @@ class Tile:
         channels = [self.values] if self.values.ndim == 2 else self.values.transpose(1, 0, 2)
         return [tuple(end.item() for end in torch.aminmax(torch.from_numpy(channel))) for channel in channels]
 
-    def put(self, out: NDArray[np.generic], change: Callable[[int, Tensor, Tensor], Tensor] | None = None) -> None:
-        """Write the values into ``out`` (C, h, w), or what ``change(number, channel, space)`` makes of each channel.
-
-        ``space`` is what it may overwrite, the channel itself or as much memory. ``out`` may be of whole numbers.
-        """
-        joined = join(self.values)[:, None] if self.values.ndim == 2 else None
-        for number, place in enumerate(out):
-            x = torch.from_numpy((self.values if joined is None else joined)[:, number])
-            if change:
-                x = change(number, x, torch.empty(x.shape) if joined is None else x)
-            np.copyto(place, x.numpy()[:, : place.shape[1]], casting="unsafe")
+    def channel(self, number: int) -> NDArray[np.float32]:
+        """Return a copy of one channel's values (h, w), to which columns of no meaning may be joined on the right."""
+        return join(self.values) if self.values.ndim == 2 else self.values[:, number].copy()
 
 
 @torch.inference_mode()

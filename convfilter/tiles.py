@@ -1,5 +1,6 @@
 """The same answer as the whole network's, tile by tile, on all cores, in bounded memory."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -14,17 +15,18 @@ from torch import Tensor, nn
 from convfilter.cores import ONE, Cores
 from convfilter.effects import Shape
 from convfilter.fast import Step, choose_steps
-from convfilter.network import to_tensor
+from convfilter.network import quantise, to_tensor
 from convfilter.pipeline import Pipeline
 from convfilter.route import Route, Run, Tile, find_route, travel
 from convfilter.stretches import can_cut
 
 AREA = 1 << 19  # values of a tile in the layer that has most of them: more leave the cache, fewer cost more calls
 WIDTH = 1 << 11  # columns of a tile there
-WORK = 200_000  # pixels of a one-coefficient kernel from whose time on another thread is worth waking
+WORK = 500_000  # pixels of a one-coefficient kernel from whose time on another thread is worth waking
 KEEP = 1 << 28  # bytes of floats up to which the output is kept between its two readings; past them it is made twice
 
 Source = Callable[[slice, slice], NDArray[np.generic] | Tensor]
+Change = Callable[[int, NDArray[np.float32]], NDArray[np.generic]]  # of a channel's number and values
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,7 @@ class Output:
     def floats(self) -> NDArray[np.float32]:
         """Return the output itself, (C, H, W)."""
         floats = np.empty(self.shape, np.float32)
-        self._fill(floats)
+        self._fill(floats, lambda number, channel: channel)
         return floats
 
     def picture(
@@ -105,7 +107,7 @@ class Output:
     ) -> NDArray[np.integer]:
         """Return the output as pixels, (C, H, W); each channel has its ``limits`` (black, white)."""
         pixels = np.empty(self.shape, _pixel(bits))
-        self._fill(pixels, self._shading(limits, bits, absolute))
+        self._fill(pixels, self._draw(limits, bits, absolute))
         return pixels
 
     def pixels(
@@ -113,37 +115,35 @@ class Output:
     ) -> Iterator[NDArray[np.integer]]:
         """Yield the output as pixels in bands (C, n, W) from top to bottom, each made when it is asked for."""
         channels, _, width = self.shape
-        shade = self._shading(limits, bits, absolute)
+        draw = self._draw(limits, bits, absolute)
 
-        def draw(makes: list[Callable[[], Tile]]) -> NDArray[np.integer]:
+        def make_band(makes: list[Callable[[], Tile]]) -> NDArray[np.integer]:
             tiles = [make() for make in makes]
             band = np.empty((channels, tiles[0].rows.stop - tiles[0].rows.start, width), _pixel(bits))
             for tile in tiles:
-                tile.put(band[:, :, tile.columns], shade)
+                _write(tile, band[:, :, tile.columns], draw)
             return band
 
-        return self.cores.in_order(draw, self.bands)
+        return self.cores.in_order(make_band, self.bands)
 
-    def _fill(self, out: NDArray[np.generic], change: Callable[[int, Tensor, Tensor], Tensor] | None = None) -> None:
+    def _fill(self, out: NDArray[np.generic], change: Change) -> None:
         def put(make: Callable[[], Tile]) -> None:
             tile = make()
-            tile.put(out[:, tile.rows, tile.columns], change)
+            _write(tile, out[:, tile.rows, tile.columns], change)
 
         self.cores.map(put, list(chain.from_iterable(self.bands)))
 
-    def _shading(self, limits, bits: int, absolute: bool) -> Callable[[int, Tensor, Tensor], Tensor]:
-        """What makes a channel's values pixels, the very same that ``convfilter.network.quantise`` gives."""
-        levels = (1 << bits) - 1
+    def _draw(self, limits: Sequence[tuple[float, float]], bits: int, absolute: bool) -> Change:
+        def draw(number: int, channel: NDArray[np.float32]) -> NDArray[np.integer]:
+            (black, white), (low, high) = limits[number], self.ranges[number]
+            return quantise(channel, black, white, bits, absolute=absolute, within=black <= low and high <= white)
 
-        def shade(channel: int, x: Tensor, space: Tensor) -> Tensor:
-            (black, white), (low, high) = limits[channel], self.ranges[channel]
-            if black == white:
-                return space.zero_()
-            x = torch.abs(x, out=space) if absolute else x
-            x = torch.sub(x, black, out=space).mul_(levels / (white - black)).round_()
-            return x.clamp_(0, levels) if absolute or low < black or high > white else x
+        return draw
 
-        return shade
+
+def _write(tile: Tile, out: NDArray[np.generic], change: Change) -> None:
+    for number, place in enumerate(out):
+        place[:] = change(number, tile.channel(number))[:, : place.shape[1]]
 
 
 def _pixel(bits: int) -> type:
@@ -193,10 +193,15 @@ def _output(segment: Segment, source: Source, shape: Shape, cores: Cores, keep: 
     output, routes = find_routes(segment, shape)
     kept = 4 * prod(output) <= keep
     ranges, makes = zip(*cores.map(measure, list(chain.from_iterable(routes))), strict=True)
-    lows, highs = np.array(ranges).transpose(2, 0, 1)
     each = iter(makes)
     bands = [[next(each) for _ in band] for band in routes]
-    return Output(output, list(zip(lows.min(0).tolist(), highs.max(0).tolist(), strict=True)), bands, cores)
+    return Output(output, [_span(channel) for channel in zip(*ranges, strict=True)], bands, cores)
+
+
+def _span(ranges: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The least and the greatest value of all ranges: NaN where one is."""
+    lows, highs = zip(*ranges, strict=True)
+    return (min(lows), max(highs)) if all(low == low for low in lows) else (math.nan, math.nan)
 
 
 def _same(tile: Tile) -> Tile:
