@@ -1,10 +1,15 @@
-"""Time whole processes over files beside their peers: many pictures, one picture, and one that is very large."""
+"""Times whole processes over files beside their peers: many pictures, one picture, and very large ones.
 
+Run it from the project's root: python tests/bench/files.py [--rounds 5] [--only many|one|large] [--json FILE]
+"""
+
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +34,21 @@ CONVERT = (
     "-morphology Convolve '5: -1,-1,-1,-1,-1 -1,-1,-1,-1,-1 -1,-1,24,-1,-1 -1,-1,-1,-1,-1 -1,-1,-1,-1,-1' out/{}"
 )
 LARGE = "Conv2d(1, 1, 5, bias=False, weight=[edge]) | ReLU | MaxPool2d(2)"
+LIBVIPS = """
+import sys, pyvips
+def pooled():
+    picture = pyvips.Image.new_from_file(sys.argv[1], access="sequential")
+    kernel = pyvips.Image.new_from_array([[24 if x == y == 2 else -1 for x in range(5)] for y in range(5)])
+    edges = picture.conv(kernel, precision="float").crop(2, 2, picture.width - 4, picture.height - 4)
+    largest = edges.rank(2, 2, 3)  # of each pixel and those to its left and above
+    largest = largest.embed(0, 0, edges.width + 1, edges.height + 1).crop(1, 1, edges.width, edges.height)
+    pooled = largest.subsample(2, 2)
+    return (pooled > 0).ifthenelse(pooled, 0)
+stats = pooled().stats()
+low, high = stats(0, 0)[0], stats(1, 0)[0]
+stretched = (pooled() - low) * (255 / max(high - low, 1e-9))
+stretched.rint().cast("uchar").write_to_file(sys.argv[2], compression=1)
+"""
 
 
 def convfilter(*words: str) -> list[str]:
@@ -36,11 +56,19 @@ def convfilter(*words: str) -> list[str]:
 
 
 def process(folder: Path, command: list[str]) -> Callable[[], None]:
+    """A run of the command over ``in`` into an empty ``out``; its ``megabytes`` are the most that one has taken."""
+
     def run() -> None:
         shutil.rmtree(folder / "out", ignore_errors=True)
         (folder / "out").mkdir()
-        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        child = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            raise SystemExit(f"{command[0]} ended with {child.returncode}")
+        run.megabytes = max(run.megabytes, usage.ru_maxrss // 1024)
 
+    run.megabytes = 0
     return run
 
 
@@ -69,7 +97,7 @@ def many(folder: Path, rounds: int, count: int) -> Iterator[Row]:
     yield Row(f"{count} pictures", take_turns({"convfilter": ours, "OpenCV": opencv}, rounds), "OpenCV", 1.0)
     if shutil.which("convert"):
         both = {"convfilter": ours, "xargs -P2 convert": process(folder, ["sh", "-c", CONVERT])}
-        yield Row(f"{count} pictures", take_turns(both, 1), "xargs", 0.08)
+        yield Row(f"{count} pictures", take_turns(both, rounds), "xargs", 0.08)
 
 
 def one(folder: Path, rounds: int) -> Iterator[Row]:
@@ -83,16 +111,29 @@ def one(folder: Path, rounds: int) -> Iterator[Row]:
 
 
 def large(folder: Path, rounds: int, side: int) -> Iterator[Row]:
+    """Five sizes, each of four times the pixels of the one before, and libvips on the largest."""
     (folder / "in").mkdir()
-    for n in (side // 2, side):
+    sides = [side // 16, side // 8, side // 4, side // 2, side]
+    runs = {}
+    for n in sides:
         noise = np.random.default_rng(0).integers(0, 256, (n // 4, n // 4), np.uint8)
-        Image.fromarray(noise).resize((n, n), Image.Resampling.BICUBIC).save(
-            folder / "in" / f"{n}.png", compress_level=1
-        )
-    both = {
-        f"{n}x{n}": process(folder, convfilter("run", LARGE, f"in/{n}.png", "-o", "out")) for n in (side, side // 2)
-    }
-    yield Row(f"{side}x{side}, {LARGE}, over a quarter of it", take_turns(both, rounds), f"{side // 2}x", 4.4)
+        picture = Image.fromarray(noise).resize((n, n), Image.Resampling.BICUBIC)
+        picture.save(folder / "in" / f"{n}.png", compress_level=1)
+        del picture
+        runs[n] = process(folder, convfilter("run", LARGE, f"in/{n}.png", "-o", "out"))
+    contenders = {f"{n}x{n}": runs[n] for n in reversed(sides)}
+    if find_spec("pyvips"):
+        vips = process(folder, [sys.executable, "-c", LIBVIPS, f"in/{side}.png", "out/vips.png"])
+        contenders["libvips"] = vips
+    seconds = take_turns(contenders, rounds)
+    ours = f"{side}x{side}"
+    for n in sides[1:]:
+        both = {f"{m}x{m}": seconds[f"{m}x{m}"] for m in (n, n // 2)}
+        yield Row(f"{LARGE}, {n}x{n} over a quarter of it", both, f"{n // 2}x", 4.4)
+    print(f"    {ours} takes {runs[side].megabytes} MB")
+    if "libvips" in contenders:
+        print(f"    libvips takes {vips.megabytes} MB")
+        yield Row(f"{LARGE}, {ours}", {name: seconds[name] for name in (ours, "libvips")}, "libvips", 0.4)
 
 
 def main() -> None:
