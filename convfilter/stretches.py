@@ -42,8 +42,19 @@ class Stretch:
                 return x.new_full([self.hi - self.lo if d == dim else n for d, n in enumerate(x.shape)], value)
             sides = self.first - self.lo, self.hi - self.last
             return F.pad(x, (0, 0, *sides) if dim == 2 else sides, value=value)
-        places = [source(self.axis.mode, place, self.n) - self.first for place in range(self.lo, self.hi)]
-        return x.index_select(dim, torch.tensor(places))
+        channels_last = x.shape[1] > 1 and x.stride(1) == 1
+        filled = torch.empty(
+            [self.hi - self.lo if d == dim else n for d, n in enumerate(x.shape)],
+            memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+        )
+        to, of, before = filled.numpy(), x.numpy(), (slice(None),) * dim
+        start, stop = max(self.lo, self.first), min(self.hi, self.last)
+        if start < stop:
+            to[*before, start - self.lo : stop - self.lo] = of[*before, start - self.first : stop - self.first]
+        outside = [*range(self.lo, min(start, self.hi)), *range(max(stop, start), self.hi)]
+        sources = [source(self.axis.mode, place, self.n) - self.first for place in outside]
+        to[*before, [place - self.lo for place in outside]] = of[*before, sources]
+        return filled
 
 
 def source(mode: str, place: int, n: int) -> int:

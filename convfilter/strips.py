@@ -26,7 +26,8 @@ class Rim:
 
     def fill(self, x: Tensor) -> None:
         """Write the columns of ``x``, strips (1, 16, h, w)."""
-        x[:, self.strip, :, self.columns] = self.value if self.sources is None else x[:, self.strip, :, self.sources]
+        strip = x.numpy()[0, self.strip]
+        strip[:, self.columns] = self.value if self.sources is None else strip[:, self.sources]
 
 
 @dataclass(frozen=True, slots=True)
