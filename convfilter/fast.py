@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache, reduce
+from functools import cache, reduce
 
 import numpy as np
 import torch
@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convfilter.effects import Effect, Window
+from convfilter.fourier import transform
+from convfilter.network import Magnitude
 
 # How a kernel is applied, by its taps. Nanoseconds a pixel, one channel, one core of 2.6 GHz (tests/bench/rules.py):
 #
@@ -21,9 +23,9 @@ from convfilter.effects import Effect, Window
 #     plain nn.Conv2d           5.8    11    30    42    65    80   120   260   430
 SEPARATE = 11 * 11  # from here a kernel of rank 1 is quicker as a row and a column
 TRANSFORM = 17 * 17  # from here, counted a pixel of the input, FFT is quicker than a product a tap
-BLOCK = 256  # columns that FFT gives at once: with its rows, what a core's own cache holds
 TRANSFORMS = 64  # input times output channels up to which FFT stays quicker
 VECTOR = 16  # channels that oneDNN computes at once; fewer are padded to as many
+BANK = 2  # kernels that a picture's strips go through one after the other; more are quicker as phases
 
 NEVER_FALLING = (  # these may move behind a max pool, to fewer pixels
     nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.LogSigmoid, nn.SELU, nn.Softsign, nn.Hardsigmoid,
@@ -37,15 +39,15 @@ class Step:
     """A layer without its padding.
 
     ``apply`` takes (1, C, h, w) with everything that the wanted outputs see, may overwrite it, and gives those outputs.
-    ``apart`` says that all channels are treated alike and apart, so that the strips of a one-channel picture may stand
-    as channels, and ``heavy`` that this is worth the way into strips. ``fill`` is what lies around the picture where
-    the axes' mode is zeros. ``border(axis, outputs, n)`` is the factor that outputs at these positions still lack.
-    ``taps`` are the multiplications an output value takes, roughly.
+    ``on_strips`` does the same to channels of which each stands as 16 strips, (1, C * 16, h, w); it is ``apply`` itself
+    where all channels are treated alike and apart. ``heavy`` says that this is worth the way into strips. ``fill`` is
+    what lies around the picture where the axes' mode is zeros. ``border(axis, outputs, n)`` is the factor that outputs
+    at these positions still lack. ``taps`` are the multiplications an output value takes, roughly.
     """
 
     effect: Effect
     apply: Apply
-    apart: bool = False
+    on_strips: Apply | None = None
     heavy: bool = False
     fill: float = 0.0
     border: Callable[[Window, Tensor, int], Tensor] | None = None
@@ -77,38 +79,66 @@ def choose_step(effect: Effect, module: nn.Module) -> Step:
     if isinstance(module, nn.Sequential):  # a Conv2d behind padding that it cannot say by itself
         module = module[-1]
     if isinstance(module, nn.Conv2d):
-        one = module.in_channels == module.out_channels == 1
-        apply, direct = _convolution(module)
         taps = min(module.weight[0].numel(), TRANSFORM)
-        return Step(effect, apply, apart=one and direct, heavy=True, taps=taps)
+        return Step(effect, _convolution(module), _bank(module), heavy=True, taps=taps)
     if isinstance(module, nn.ConvTranspose2d):
         return Step(effect, _transposed(module))
     if isinstance(module, nn.MaxPool2d):
-        return Step(effect, lambda x: _largest(x, effect), apart=True, heavy=True, fill=-torch.inf)
+        return _alike(effect, lambda x: _largest(x, effect), heavy=True, fill=-torch.inf)
     if isinstance(module, nn.AvgPool2d):
         return _mean(effect, module)
     if isinstance(module, nn.LPPool2d):
-        return Step(effect, module, apart=True, heavy=True, border=_border(True, 1 / module.norm_type))
+        return _alike(effect, module, heavy=True, border=_border(True, 1 / module.norm_type))
     if isinstance(module, (nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d)):
-        return Step(effect, lambda x: x, apart=True, fill=getattr(module, "value", 0.0))
-    return Step(effect, _in_place(module), apart=effect.elementwise and getattr(module, "num_parameters", 1) == 1)
+        return _alike(effect, lambda x: x, fill=getattr(module, "value", 0.0))
+    if isinstance(module, Magnitude):
+        return Step(effect, module, _magnitude)
+    if effect.elementwise and getattr(module, "num_parameters", 1) == 1:
+        return _alike(effect, _in_place(module))
+    return Step(effect, _in_place(module))
 
 
-def _convolution(conv: nn.Conv2d) -> tuple[Apply, bool]:
-    """The layer's algorithm, and whether it takes channels apart."""
+def _alike(effect: Effect, apply: Apply, **rest) -> Step:
+    return Step(effect, apply, apply, **rest)
+
+
+def _convolution(conv: nn.Conv2d) -> Apply:
     weight, stride, dilation = conv.weight, conv.stride, conv.dilation
     taps, pairs = weight[0, 0].numel(), weight.shape[0] * weight.shape[1]
     if pairs == 1 and taps >= SEPARATE and (factors := separate(weight)):
-        return _row_and_column(*factors, conv.bias, stride, dilation), True
+        return _row_and_column(*factors, conv.bias, stride, dilation)
     if pairs <= TRANSFORMS and taps >= TRANSFORM * stride[0] * stride[1]:
-        return _transform(conv), False
+        return transform(conv, lambda x: _convolve(x, weight, conv.bias, stride, dilation, conv.groups))
     if pairs == 1:
-        return _repeat(weight, conv.bias, stride, dilation), True
+        return _repeat(weight, conv.bias, stride, dilation)
     side_by_side = VECTOR // len(weight)
     width = dilation[1] * (weight.shape[3] - 1) + 1 + (side_by_side - 1) * stride[1]
     if conv.groups == 1 and width < side_by_side * weight.shape[3]:
-        return _phases(conv, side_by_side, width), False
-    return lambda x: _convolve(x, weight, conv.bias, stride, dilation, conv.groups), False
+        return _phases(conv, side_by_side, width)
+    return lambda x: _convolve(x, weight, conv.bias, stride, dilation, conv.groups)
+
+
+def _bank(conv: nn.Conv2d) -> Apply | None:
+    """Each kernel on the same 16 strips; None where they come of several channels, or another way is quicker."""
+    if conv.in_channels > 1 or conv.out_channels > BANK:
+        return None
+    kernels = []
+    for i in range(conv.out_channels):
+        weight, bias = conv.weight[i : i + 1], None if conv.bias is None else conv.bias[i : i + 1]
+        taps = weight.numel()
+        if taps >= SEPARATE and (factors := separate(weight)):
+            kernels.append(_row_and_column(*factors, bias, conv.stride, conv.dilation))
+        elif taps < TRANSFORM * conv.stride[0] * conv.stride[1]:
+            kernels.append(_repeat(weight, bias, conv.stride, conv.dilation))
+        else:
+            return None
+    return kernels[0] if len(kernels) == 1 else lambda x: torch.cat([kernel(x) for kernel in kernels], 1)
+
+
+def _magnitude(x: Tensor) -> Tensor:
+    """The Magnitude of channels that stand as strips."""
+    first, *others = x.split(VECTOR, 1)
+    return reduce(lambda y, channel: y.addcmul_(channel, channel), others, first.square()).sqrt_()
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride, dilation, groups: int = 1) -> Tensor:
@@ -193,64 +223,6 @@ def _phases(conv: nn.Conv2d, side_by_side: int, width: int) -> Apply:
     return apply
 
 
-def _transform(conv: nn.Conv2d) -> Apply:
-    """FFT of blocks of columns, two at once as real and imaginary parts: the kernel is real, so they stay apart.
-
-    Whole numbers stay exact: they are rounded where FFT's error is less than a half, and elsewhere never come here.
-    """
-    weight, groups, (down, along) = conv.weight, conv.groups, conv.stride
-    c_out, c_in, kh, kw = weight.shape
-    kh, kw = conv.dilation[0] * (kh - 1) + 1, conv.dilation[1] * (kw - 1) + 1
-    kernel = weight.new_zeros(groups, c_out // groups, c_in, kh, kw)
-    kernel[..., :: conv.dilation[0], :: conv.dilation[1]] = weight.view(groups, -1, *weight.shape[1:])
-    whole = bool((weight == weight.round()).all())
-    most = weight.abs().sum((1, 2, 3)).max()
-
-    @lru_cache(maxsize=4)
-    def spectrum(shape):
-        return torch.fft.fft2(kernel, shape).conj().resolve_conj()
-
-    def apply(x):
-        _, c, h, w = x.shape
-        rows, columns = h - kh + 1, w - kw + 1
-        exact = whole and bool((x == x.round()).all())
-        if exact and most * x.abs().max() >= 2**20:
-            return _convolve(x, weight, conv.bias, conv.stride, conv.dilation, groups)
-        pairs = -(-columns // (2 * max(BLOCK, 2 * kw)))
-        width = -(-columns // (2 * pairs))
-        shape = smooth(h), smooth(width + kw - 1)
-        y = x.new_empty(1, c_out, rows, columns)
-        z = torch.zeros(c, *shape, dtype=torch.complex64)
-        for start in range(0, columns, 2 * width):
-            lefts = [min(left, columns - width) for left in (start, start + width)]
-            torch.complex(*(x[0, ..., left : left + width + kw - 1] for left in lefts), out=z[:, :h, : width + kw - 1])
-            spectra = torch.fft.fft2(z).view(groups, 1, c_in, *shape)
-            products = spectra.mul_(spectrum(shape)) if c_in == c_out == groups else spectra * spectrum(shape)
-            products = products.sum(2) if c_in > 1 else products
-            blocks = torch.fft.ifft2(products.view(c_out, *shape)).numpy()[:, :rows, :width]
-            for left, block in zip(lefts, (blocks.real, blocks.imag), strict=True):
-                y.numpy()[0, ..., left : left + width] = block
-        y = y[..., ::down, ::along]
-        y = y.round() if exact else y
-        return y if conv.bias is None else y + conv.bias.view(-1, 1, 1)
-
-    return apply
-
-
-@cache
-def smooth(n: int) -> int:
-    """Return the least multiple of 4 from ``n`` on that is a product of twos, threes and fives, as FFT likes it.
-
-    >>> [smooth(n) for n in (1, 7, 11, 265, 320)]
-    [4, 8, 12, 288, 320]
-    """
-    rest = n
-    for factor in (2, 3, 5):
-        while rest % factor == 0:
-            rest //= factor
-    return n if rest == 1 and n % 4 == 0 else smooth(n + 1)
-
-
 def _transposed(conv: nn.ConvTranspose2d) -> Apply:
     return lambda x: F.conv_transpose2d(x, conv.weight, conv.bias, conv.stride, 0, 0, conv.groups, conv.dilation)
 
@@ -284,7 +256,7 @@ def _mean(effect: Effect, pool: nn.AvgPool2d) -> Step:
     else:
         apply = _repeat(torch.full((1, 1, *size), share), None, stride, (1, 1))
     border = None if pool.divisor_override else _border(pool.count_include_pad)
-    return Step(effect, apply, apart=True, heavy=True, border=border)
+    return _alike(effect, apply, heavy=True, border=border)
 
 
 def _border(include_pad: bool, power: float = 1.0) -> Callable[[Window, Tensor, int], Tensor]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convfilter.effects import Shape, Window
-from convfilter.fast import Step
+from convfilter.fast import VECTOR, Step
 from convfilter.stretches import Stretch, trace
 from convfilter.strips import Cut, Rim, cut, flatten, join, lay, transpose
 
@@ -39,10 +39,12 @@ class Stop:
             x = self.column.fill(x, 3, self.step.fill)
         for rim in self.rims:
             rim.fill(x)
-        x = self.step.apply(x)
+        x = self.step.apply(x) if self.column else self.step.on_strips(x)
         if self.crop:
             x = x[self.crop]
-        return x if self.factor is None else x * self.factor
+        if self.factor is None:
+            return x
+        return x * (self.factor if self.column else self.factor.repeat(x.shape[1] // VECTOR, 1, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def _factor(step: Step, row: Stretch, columns, n: int) -> Tensor | None:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Tile:
-    """Rows and columns of an output: channels (h, C, w), or one channel's strips (h, w * 16)."""
+    """Rows and columns of an output: one channel's strips (h, w * 16), or channels (h, C, w) and maybe more columns."""
 
     rows: slice
     columns: slice
@@ -135,7 +137,7 @@ class Tile:
 
     def channel(self, number: int) -> NDArray[np.float32]:
         """Return a copy of one channel's values (h, w), to which columns of no meaning may be joined on the right."""
-        return join(self.values) if self.values.ndim == 2 else self.values[:, number].copy()
+        return join(self.values)[:, 0] if self.values.ndim == 2 else self.values[:, number].copy()
 
 
 @torch.inference_mode()
@@ -151,10 +153,11 @@ def travel(route: Route, picture: NDArray[np.generic] | Tensor) -> Tile:
         for stop in leg.stops:
             x = stop(x)
         if strips:
-            flat = flatten(x, leg.width)
+            channels, flat = x.shape[1] // VECTOR, flatten(x, leg.width)
             if leg is route.legs[-1]:
-                return Tile(route.output_rows, route.output_columns, flat)
-            x = torch.from_numpy(join(flat)[:, : leg.width])[None, None]
+                values = flat if channels == 1 else join(flat, channels)
+                return Tile(route.output_rows, route.output_columns, values)
+            x = torch.from_numpy(join(flat)[:, :, : leg.width].transpose(1, 0, 2))[None]
     channels = x.numpy()[0]
     c, h, w = channels.shape
     if c > 1 and x.stride(1) == 1:

@@ -25,9 +25,9 @@ class Rim:
     value: float
 
     def fill(self, x: Tensor) -> None:
-        """Write the columns of ``x``, strips (1, 16, h, w)."""
-        strip = x.numpy()[0, self.strip]
-        strip[:, self.columns] = self.value if self.sources is None else strip[:, self.sources]
+        """Write the columns of ``x``, strips (1, C * 16, h, w)."""
+        strip = x.numpy()[0, self.strip :: VECTOR]
+        strip[..., self.columns] = self.value if self.sources is None else strip[..., self.sources]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def cut(steps: Sequence[Step], lengths: Sequence[int], start: int, stop: int) ->
     rim, written anew before each step that pads.
 
     >>> from convfilter.effects import Effect, Window
-    >>> step = Step(Effect(columns=Window(5)), lambda x: x, apart=True)
+    >>> step = Step(Effect(columns=Window(5)), lambda x: x)
     >>> [strips] = cut([step], [512], 0, 508)
     >>> strips.first, strips.pitch, strips.width, strips.outputs[-1]
     (0, 32, 36, range(480, 512))
@@ -128,24 +128,24 @@ def _columns(picture: NDArray[np.generic], start: int, count: int) -> NDArray[np
 
 
 def flatten(strips: Tensor, columns: int) -> NDArray[np.float32]:
-    """Return strips (1, 16, h, w) of so many columns as (h, w * 16), in the order of memory.
+    """Return strips (1, C * 16, h, w) of so many columns as (h, w * C * 16), in the order of memory.
 
     Values past the last column are of no meaning, and become those of other ones, so that the range is the columns'.
     """
     flat = strips.numpy().transpose(0, 2, 3, 1)[0]
     if past := VECTOR * flat.shape[1] - columns:
-        flat[:, -past:, -1] = flat[:, -past:, -2]
+        flat[:, -past:, VECTOR - 1 :: VECTOR] = flat[:, -past:, VECTOR - 2 :: VECTOR]
     return flat.reshape(len(flat), -1)
 
 
-def join(flat: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return what ``flatten`` gives, (h, w * 16), as rows of the same size, with the values of no meaning at the end.
+def join(flat: NDArray[np.generic], channels: int = 1) -> NDArray[np.generic]:
+    """Return what ``flatten`` gives as rows (h, C, w * 16), with the values of no meaning at each one's end.
 
     >>> picture = np.arange(31, dtype=np.float32)[None]
-    >>> join(flatten(lay(picture, 0, Cut(0, 2, 2, (), [])), 31))[0, :31].tolist() == picture[0].tolist()
+    >>> join(flatten(lay(picture, 0, Cut(0, 2, 2, (), [])), 31))[0, 0, :31].tolist() == picture[0].tolist()
     True
     """
-    return transpose(flat, flat.shape[1] // VECTOR)
+    return transpose(flat, flat.shape[1] // (channels * VECTOR)).reshape(len(flat), channels, -1)
 
 
 def transpose(rows: NDArray[np.generic], groups: int) -> NDArray[np.generic]:

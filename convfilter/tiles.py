@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import chain, groupby, pairwise
+from itertools import chain, pairwise
 from math import prod
 
 import numpy as np
@@ -66,9 +66,33 @@ def plan(pipeline: Pipeline, network: nn.Sequential, channels: int = 1) -> tuple
 
 
 def _runs(steps: Sequence[tuple[Step, int]]) -> Iterator[Run]:
-    for alike, group in groupby(steps, lambda pair: pair[0].apart and pair[1] == 1):
-        run = tuple(step for step, _ in group)
-        yield Run(run, alike and any(step.heavy for step in run))
+    """Group steps, each with the channels that come into it, by the form that they take a tile in."""
+    plain: list[Step] = []
+    start = 0
+    while start < len(steps):
+        stop = _end_of_strips(steps, start)
+        run = [step for step, _ in steps[start : max(stop, start + 1)]]
+        start += len(run)
+        if start == stop and any(step.heavy for step in run):
+            if plain:
+                yield Run(tuple(plain), False)
+            yield Run(tuple(run), True)
+            plain = []
+        else:
+            plain += run
+    if plain:
+        yield Run(tuple(plain), False)
+
+
+def _end_of_strips(steps: Sequence[tuple[Step, int]], start: int) -> int:
+    """Where the steps that take one channel's strips, and give one channel's or are the last, have their end."""
+    stop = start
+    if steps[start][1] == 1:
+        while stop < len(steps) and steps[stop][0].on_strips:
+            stop += 1
+    while start < stop < len(steps) and steps[stop][1] > 1:
+        stop -= 1
+    return stop
 
 
 @lru_cache(maxsize=8)

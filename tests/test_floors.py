@@ -21,7 +21,7 @@ FLOORS = {  # floor: what it may use besides the standard library, and its modul
     ),
     "tensors": (
         {"PIL", "numpy", "torch"},
-        """cores network fast stretches strips route tiles develop
+        """cores network fourier fast stretches strips route tiles develop
         grids pixel_views pixel_points pixel_pools pixel_sums pixels report_values report_plan""",
     ),
     "face": (

@@ -1,0 +1,73 @@
+"""Convolutions with large kernels, as products of Fourier transforms."""
+
+from collections.abc import Callable
+from functools import cache, lru_cache
+
+import torch
+from torch import Tensor, nn
+
+BLOCK = 256  # columns that FFT gives at once: with its rows, what a core's own cache holds
+
+
+def transform(conv: nn.Conv2d, direct: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return a Conv2d without its padding, (1, C, h, w) -> (1, C_out, rows, columns), by FFT of blocks of columns.
+
+    Two blocks go at once, as real and imaginary parts: the kernel is real, so they stay apart. Whole numbers stay
+    exact: they are rounded where FFT's error is less than a half, and elsewhere the layer is ``direct``.
+
+    >>> conv = nn.Conv2d(1, 1, 3, bias=False).requires_grad_(False)
+    >>> impulse = torch.nn.functional.pad(torch.ones(1, 1, 1, 1), (2, 2, 2, 2))
+    >>> torch.allclose(transform(conv, conv)(impulse), conv.weight.flip(2, 3), atol=1e-6)
+    True
+    """
+    weight, groups, (down, along) = conv.weight, conv.groups, conv.stride
+    c_out, c_in, kh, kw = weight.shape
+    kh, kw = conv.dilation[0] * (kh - 1) + 1, conv.dilation[1] * (kw - 1) + 1
+    kernel = weight.new_zeros(groups, c_out // groups, c_in, kh, kw)
+    kernel[..., :: conv.dilation[0], :: conv.dilation[1]] = weight.view(groups, -1, *weight.shape[1:])
+    whole = bool((weight == weight.round()).all())
+    most = weight.abs().sum((1, 2, 3)).max()
+
+    @lru_cache(maxsize=4)
+    def spectrum(shape):
+        return torch.fft.fft2(kernel, shape).conj().resolve_conj()
+
+    def apply(x):
+        _, c, h, w = x.shape
+        rows, columns = h - kh + 1, w - kw + 1
+        exact = whole and bool((x == x.round()).all())
+        if exact and most * x.abs().max() >= 2**20:
+            return direct(x)
+        pairs = -(-columns // (2 * max(BLOCK, 2 * kw)))
+        width = -(-columns // (2 * pairs))
+        shape = smooth(h), smooth(width + kw - 1)
+        y = x.new_empty(1, c_out, rows, columns)
+        z = torch.zeros(c, *shape, dtype=torch.complex64)
+        for start in range(0, columns, 2 * width):
+            lefts = [min(left, columns - width) for left in (start, start + width)]
+            torch.complex(*(x[0, ..., left : left + width + kw - 1] for left in lefts), out=z[:, :h, : width + kw - 1])
+            spectra = torch.fft.fft2(z).view(groups, 1, c_in, *shape)
+            products = spectra.mul_(spectrum(shape)) if c_in == c_out == groups else spectra * spectrum(shape)
+            products = products.sum(2) if c_in > 1 else products
+            blocks = torch.fft.ifft2(products.view(c_out, *shape)).numpy()[:, :rows, :width]
+            for left, block in zip(lefts, (blocks.real, blocks.imag), strict=True):
+                y.numpy()[0, ..., left : left + width] = block
+        y = y[..., ::down, ::along]
+        y = y.round() if exact else y
+        return y if conv.bias is None else y + conv.bias.view(-1, 1, 1)
+
+    return apply
+
+
+@cache
+def smooth(n: int) -> int:
+    """Return the least multiple of 4 from ``n`` on that is a product of twos, threes and fives, as FFT likes it.
+
+    >>> [smooth(n) for n in (1, 7, 11, 265, 320)]
+    [4, 8, 12, 288, 320]
+    """
+    rest = n
+    for factor in (2, 3, 5):
+        while rest % factor == 0:
+            rest //= factor
+    return n if rest == 1 and n % 4 == 0 else smooth(n + 1)
