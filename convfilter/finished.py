@@ -7,6 +7,8 @@ import stat
 from collections.abc import Sequence
 from typing import Literal
 
+from convfilter.formats import is_cut_off
+
 _PNG, _END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 _MARK = re.compile(rb"[ti][ET]XtSoftware\0+convfilter")
 _LIBPNG = (8192).to_bytes(4, "big")  # the chunks that libpng cuts longer data into
@@ -39,16 +41,19 @@ def is_whole(path: str) -> bool:
         return start.startswith(_PNG) and file.read() == _END
 
 
-def read_mark(path: str) -> Literal["marked", "alike", ""]:
+def read_mark(path: str) -> Literal["marked", "alike", "unknown", ""]:
     """Return "marked" for a PNG that says convfilter made it, "alike" for one that it may have made unmarked, else "".
 
+    "unknown" is a file that cannot be read, or that holds no more than an interrupted copy leaves.
     Alike is a gray or colour PNG with nothing but pixels, packed as png.write_png packs them; few others are, but some.
     """
     try:
         with open(path, "rb") as file:
             start = file.read(4096)
     except OSError:
-        return ""
+        return "unknown"
+    if is_cut_off(start):
+        return "unknown"
     if not start.startswith(_PNG):
         return ""
     if _MARK.search(start):

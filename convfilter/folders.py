@@ -165,7 +165,7 @@ class Folders:
             if not self._recursive:
                 self._passed_over(child, "is a folder, and there is no -r")
                 continue
-            if _is_link(child):
+            if os.path.islink(child):
                 child_real = os.path.realpath(child)
                 if child_real in self._trees or self._find_root(child_real):
                     self._passed_over(child, f"another name of {escape(child_real)}")
@@ -182,7 +182,7 @@ class Folders:
             is_link = stat.S_ISLNK(found.st_mode)
             found = os.stat(full) if is_link else found
         except OSError as error:
-            return explain(error)
+            return None if self._is_picture(full) else explain(error)
         if not stat.S_ISREG(found.st_mode):
             return kind(found)
         if self._is_named(full, found):
@@ -195,16 +195,16 @@ class Folders:
 
     def _note_link(self, full: str) -> str | None:
         """Return a reason to pass over a file that was found through a link before; note it if this is a link."""
-        if not self._linked and not _is_link(full):
+        if not self._linked and not os.path.islink(full):
             return None
         try:
             found = os.stat(full)
-        except OSError as error:
-            return explain(error)
+        except OSError:
+            return None
         key = (found.st_dev, found.st_ino)
         if key in self._linked:
             return "the same file was found through a link"
-        if _is_link(full):
+        if os.path.islink(full):
             self._linked.add(key)
         return None
 
@@ -241,7 +241,7 @@ class Folders:
                 continue
             for name in names:
                 full = os.path.join(path, name)
-                if not PASSED.fullmatch(name) and self._is_picture(full) and read_mark(full) != "marked":
+                if not PASSED.fullmatch(name) and self._is_picture(full) and read_mark(full) in ("alike", ""):
                     return True
         return False
 
@@ -283,13 +283,6 @@ def _is_folder(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link to itself
-        return False
-
-
-def _is_link(path: str) -> bool:
-    try:
-        return os.path.islink(path)
-    except ValueError:
         return False
 
 

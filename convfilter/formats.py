@@ -11,6 +11,7 @@ SUFFIXES = (
     *(".pbm", ".pgm", ".ppm", ".pnm", ".pfm", ".avif", ".jp2", ".j2k", ".qoi", ".dds", ".ico", ".sgi", ".pcx", ".tga"),
     ".psd",
 )
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"II*\0", b"MM\0*", b"RIFF", b"qoif", b"DDS ")
 _DIB_SIZES = (12, 40, 52, 56, 64, 108, 124)
 _ISO_BRANDS = {
     b"heic": "HEIC picture", b"heix": "HEIC picture", b"hevc": "HEIC picture", b"mif1": "HEIF picture",
@@ -38,6 +39,15 @@ def identify(head: bytes, suffix: str = "") -> str | None:
     ('GIF', None, 'PPM')
     """
     return next((name for name, (_, test) in _FORMATS.items() if test(head, suffix.lower())), None)
+
+
+def is_cut_off(head: bytes) -> bool:
+    """Return whether a file holds no more than a copy that was interrupted leaves: nothing, zeros, half a signature.
+
+    >>> is_cut_off(b""), is_cut_off(bytes(64)), is_cut_off(b"\\x89PN"), is_cut_off(b"Dear")
+    (True, True, True, False)
+    """
+    return not head.strip(b"\0") or any(signature.startswith(head) for signature in _SIGNATURES)
 
 
 def plugin(name: str) -> str:

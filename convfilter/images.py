@@ -108,18 +108,37 @@ def read_pictures(
 def is_picture(path: str | Path) -> bool:
     """Return whether a path is a regular file whose first bytes are those of a picture that can be read here.
 
-    Pipes, sockets, devices and folders are never opened. Broken pictures are pictures. A file that may not be read
-    is one where its name says so, for the reason belongs in front of the user.
+    Pipes, sockets, devices and folders are never opened. Broken pictures are pictures. A file that cannot be read, one
+    that holds no more than an interrupted copy leaves, and a link to nothing are where their names say so, for the
+    reason belongs in front of the user.
     """
+    suffix = formats.suffix_of(str(path))
+    is_named_so = suffix in formats.SUFFIXES
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
         with open(path, "rb") as file:
-            return formats.identify(file.read(formats.HEAD), formats.suffix_of(str(path))) is not None
-    except PermissionError:
-        return formats.suffix_of(str(path)) in formats.SUFFIXES
-    except (OSError, ValueError):
+            head = file.read(formats.HEAD)
+    except (FileNotFoundError, NotADirectoryError):
+        return is_named_so and os.path.islink(path)
+    except OSError:
+        return is_named_so
+    except ValueError:
         return False
+    return formats.identify(head, suffix) is not None or (is_named_so and formats.is_cut_off(head))
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """Return a regular file opened for reading; InputError or OSError where it is none, which is never opened."""
+    try:
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+    except FileNotFoundError:
+        if os.path.islink(path):
+            raise InputError("is a link to nothing") from None
+        raise
+    if kind != stat.S_IFREG:  # opening a pipe would wait for its writer
+        raise InputError(f"is {_KINDS.get(kind, 'a device')}, not a picture file")
+    return open(path, "rb")
 
 
 def _read(
@@ -184,7 +203,7 @@ def _opened(source: Source) -> Iterator[_Opened]:
     with ExitStack() as stack:
         with pillow.reading(""):
             if isinstance(source, str | os.PathLike):
-                file, suffix = stack.enter_context(_open_file(source)), formats.suffix_of(os.fspath(source))
+                file, suffix = stack.enter_context(open_file(source)), formats.suffix_of(os.fspath(source))
             else:
                 file, suffix = source, ""
             file.seek(0)
@@ -207,12 +226,9 @@ def _walk(name: str, file: BinaryIO) -> containers.Contents:
 def _refusal(head: bytes) -> str:
     if not head:
         return "is empty"
+    if not head.strip(b"\0"):
+        return "damaged: it begins with nothing but zeros, as a copy that was interrupted does"
+    if formats.is_cut_off(head):
+        return "truncated: the file ends in its first bytes; copy or download it again"
     foreign = formats.describe_foreign(head)
     return f"not a picture that can be read: it is a {foreign}" if foreign else "not a picture that can be read"
-
-
-def _open_file(path: str | Path) -> BinaryIO:
-    kind = stat.S_IFMT(os.stat(path).st_mode)
-    if kind != stat.S_IFREG:  # opening a pipe would wait for its writer
-        raise InputError(f"is {_KINDS.get(kind, 'a device')}, not a picture file")
-    return open(path, "rb")

@@ -66,13 +66,14 @@ def test_whole_files(name, data, whole, tmp_path):
         (pillow(), ""),
         (pillow("RGBA", compress_level=1), ""),
         (b"tEXtSoftware\0convfilter", ""),
-        (b"", ""),
+        (b"", "unknown"),
+        (bytes(100), "unknown"),
     ],
 )
 def test_marks(data, mark, tmp_path):
     (tmp_path / "a.png").write_bytes(data)
     assert read_mark(str(tmp_path / "a.png")) == mark
-    assert read_mark(str(tmp_path / "none.png")) == ""
+    assert read_mark(str(tmp_path / "none.png")) == "unknown"
 
 
 def test_done_is_there_and_whole_and_not_older(tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import socket
 import stat
 import struct
@@ -98,6 +99,8 @@ def test_good_pictures_are_the_same_whatever_lies_beside_them(program, tmp_path)
         "cut.png": Path("good/00.png").read_bytes()[:-20],
         "empty.jpg": b"\xff\xd8\xff",
         "flipped.png": Path("good/00.png").read_bytes()[:-30] + b"\0" * 10 + Path("good/00.png").read_bytes()[-20:],
+        "nothing.png": b"",
+        "zeros.tif": bytes(3000),
         "bomb.png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\1\0\0\0\1\0\0\x08\0\0\0\0",
     }
     for name, data in bad.items():
@@ -108,7 +111,9 @@ def test_good_pictures_are_the_same_whatever_lies_beside_them(program, tmp_path)
     done = program.run("edge", "mixed", "-o", "out/mixed", cwd=tmp_path)
     assert done.returncode == 1
     named = [line.split(": ")[1] for line in done.stderr.decode().splitlines()[:-1]]
-    assert sorted(named) == sorted(f"mixed/{name}" for name in [*bad, "tiny.png"])
+    assert sorted(named) == sorted(f"mixed/{name}" for name in [*bad, "tiny.png", "dead.png"])
+    assert b"mixed/dead.png: is a link to nothing\n" in done.stderr
+    assert b"mixed/zeros.tif: damaged: it begins with nothing but zeros" in done.stderr
     assert tree("out/mixed") == tree("out/good")
 
 
@@ -256,6 +261,20 @@ def test_outputs_inside_the_input_folder_are_never_taken_again(program, tmp_path
         for _ in range(4):
             assert program.run("edge", *arguments, cwd=tmp_path).stdout == first.stdout, out
             assert tree() == there
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="a disk that fails needs strace here")
+@pytest.mark.parametrize(("call", "error"), [("openat", "EIO"), ("openat", "EMFILE"), ("newfstatat,statx", "ESTALE")])
+def test_a_picture_in_a_folder_that_the_disk_does_not_give_is_named(call, error, tmp_path):
+    for name in ("a", "b", "c"):
+        save(f"in/{name}.png")
+    fault = ["-P", f"{tmp_path}/in/b.png", "-e", f"trace={call}", "-e", f"inject={call}:error={error}"]
+    traced = ["strace", "-f", "-qq", "-o", os.devnull, *fault, *PROGRAM]
+    done = subprocess.run([*traced, "edge", f"{tmp_path}/in", "-o", "out", "--dry-run"], capture_output=True, text=True)
+    if "strace:" in done.stderr:
+        pytest.skip("processes may not be traced here")
+    assert (done.returncode, done.stdout) == (1, "out/a_edge.png\nout/c_edge.png\n")
+    assert done.stderr.startswith(f"convfilter: {tmp_path}/in/b.png: cannot be read: ") and done.stderr.count("\n") == 2
 
 
 def test_what_is_no_file_is_never_opened(program, tmp_path):

@@ -70,15 +70,15 @@ def test_a_source_tells_where_it_was_found():
 
 def test_what_is_no_picture_is_passed_over_in_folders_only():
     picture("p/a.png")
-    for name in ("notes.txt", "empty.png", "b.png.part", "b.png~", ".hidden.png", ".convfilter-0123456789abcdef.tmp"):
+    for name in ("notes.txt", "text.png", "b.png.part", "b.png~", ".hidden.png", ".convfilter-0123456789abcdef.tmp"):
         with open(os.path.join("p", name), "wb") as file:
-            file.write(Path("p/a.png").read_bytes() if name[0] in ".b" else b"")
+            file.write(Path("p/a.png").read_bytes() if name[0] in ".b" else b"a text")
     picture("p/.git/x.png", "p/sub/x.png")
     paths, problems, passed = find("p")
     assert (paths, problems) == (["p/a.png"], {})
     assert passed == {
         "p/notes.txt": "not a picture",
-        "p/empty.png": "not a picture",
+        "p/text.png": "not a picture",
         "p/b.png.part": "hidden or temporary",
         "p/b.png~": "hidden or temporary",
         "p/.hidden.png": "hidden or temporary",
@@ -94,6 +94,21 @@ def test_a_broken_picture_in_a_folder_is_a_source():
     with open("p/cut.png", "wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n\0\0")
     assert find("p")[0] == ["p/cut.png"]
+
+
+@unix
+def test_what_an_interrupted_copy_leaves_is_a_source_by_its_name():
+    os.mkdir("p")
+    for name, data in {"empty": b"", "half": b"\x89PNG", "zeros": bytes(5000)}.items():
+        for suffix in (".png", ".txt"):
+            with open(f"p/{name}{suffix}", "wb") as file:
+                file.write(data)
+    for name in ("dead.png", "dead.txt"):
+        os.symlink("nowhere", f"p/{name}")
+    os.symlink("loop.png", "p/loop.png")
+    assert find("p")[0] == [f"p/{name}.png" for name in ("dead", "empty", "half", "loop", "zeros")]
+    ours("p/a_edge.png")
+    assert "p/a_edge.png" in find("p")[0], "none of them tells that there are others than ours"
 
 
 def test_what_cannot_be_read_is_a_problem_and_the_others_go_on():
@@ -119,7 +134,7 @@ def test_pipes_sockets_and_devices_are_never_opened():
         os.symlink("nowhere", "p/dead.png")
         ours("p/0_edge.png")  # which makes the folder be searched for others
         paths, problems, passed = find("p", recursive=True)
-        assert (paths, problems) == (["p/a.png"], {})
+        assert (paths, problems) == (["p/a.png", "p/dead.png"], {})
         assert passed["p/fifo.png"] == "is a pipe" and passed["p/zero.png"] == "is a device"
         _, problems, _ = find("p/fifo.png", "p/socket.png", "p/zero.png", "p/dead.png", "/dev/null")
     assert problems == {
