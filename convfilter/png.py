@@ -13,7 +13,7 @@ import numpy as np
 
 from convfilter.deflate import crc32, join_adler, pack
 from convfilter.errors import InputError
-from convfilter.images import read_pictures
+from convfilter.images import open_file, read_pictures
 
 SOFTWARE = "Software"
 PIPELINE = "convfilter:pipeline"
@@ -157,7 +157,7 @@ def read_text(source: str | PathLike | BinaryIO) -> dict[str, str]:
     if hasattr(source, "read"):
         return _read_text(source)
     try:
-        with open(source, "rb") as file:
+        with open_file(source) as file:
             return _read_text(file)
     except OSError as error:
         raise InputError(error.strerror or str(error)) from None

@@ -347,6 +347,18 @@ def test_info_prints_the_texts(convfilter):
     assert convfilter("info", "no.png", "missing.png", "p.png").exit_code == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_info_opens_only_files(convfilter):
+    os.mkfifo("pipe.png")
+    os.mkdir("folder.png")
+    done = convfilter("info", "pipe.png", "folder.png", "/dev/zero")
+    assert done.exit_code == 1 and done.stderr.splitlines() == [
+        "convfilter: pipe.png: is a pipe, not a picture file",
+        "convfilter: folder.png: is a folder, not a picture file",
+        "convfilter: /dev/zero: is a device, not a picture file",
+    ]
+
+
 def test_json_is_one_object_a_source_in_order(convfilter):
     save("a.png", ramp())
     Path("b.png").write_bytes(b"no picture")
