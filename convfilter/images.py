@@ -128,6 +128,12 @@ def is_picture(path: str | Path) -> bool:
     return formats.identify(head, suffix) is not None or (is_named_so and formats.is_cut_off(head))
 
 
+def check_frames(frames: Frames, header: Header) -> None:
+    """Return if a picture has the frames that are asked for; InputError where it has no such frame."""
+    if isinstance(frames, int) and frames >= header.frames:
+        raise InputError(f"has no frame {frames}: it holds {header.frames}, counted from 0")
+
+
 def open_file(path: str | Path) -> BinaryIO:
     """Return a regular file opened for reading; InputError or OSError where it is none, which is never opened."""
     try:
@@ -146,8 +152,7 @@ def _read(
 ) -> Iterator[Picture]:
     with _opened(source) as opened:
         header = opened.header
-        if isinstance(frames, int) and frames >= header.frames:
-            raise InputError(f"has no frame {frames}: it holds {header.frames}, counted from 0")
+        check_frames(frames, header)
         admit(header)
         with pillow.reading(header.format):
             containers.verify(opened.contents)

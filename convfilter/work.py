@@ -128,20 +128,22 @@ class Work:
         """
         if isinstance(entry, Problem):
             raise InputError(entry.reason)
-        from convfilter.images import read_header
+        from convfilter.images import check_frames, read_header
 
         options, file = self.options, self.open(entry)
         header = read_header(file) if options.dry_run or options.frames == "all" else None
         paths = self.paths(entry, header.frames if header and options.frames == "all" else 1)
         outputs = tuple(paths.values())
-        if options.skip_existing and not entry.is_stdin and is_done(entry.path, outputs):
+        files = () if options.output == "-" else outputs  # there may be a file of that name, which is none of them
+        if options.skip_existing and not entry.is_stdin and is_done(entry.path, files):
             if not options.dry_run:
                 self.outputs.tidy(entry.folder or os.curdir)  # of what killed runs left, though nothing is written
             return {"status": "skipped", "outputs": outputs}
-        for path in outputs if options.no_clobber else ():
+        for path in files if options.no_clobber else ():
             if os.path.lexists(path):
                 raise OutputError(f"{escape(path)}: exists, and --no-clobber keeps it")
         if header and options.dry_run:
+            check_frames(options.frames, header)
             self.admit(header)
             shape = self.pipeline.shapes((1, header.height, header.width))[-1]
             size = {"width": header.width, "height": header.height, "shape": shape}

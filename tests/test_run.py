@@ -217,6 +217,14 @@ def test_a_dry_run_tells_of_what_would_fail():
     ]  # fmt: skip
 
 
+def test_a_dry_run_tells_of_a_frame_that_is_not_there():
+    save("a.png")
+    dry, wet = (list(run_files("edge", "a.png", frames=5, dry_run=dry)) for dry in (True, False))
+    assert [r.error for r in dry] == [r.error for r in wet] and dry[
+        0
+    ].error == "has no frame 5: it holds 1, counted from 0"
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -351,6 +351,11 @@ def test_standard_input(program, tmp_path):
     assert (done.returncode, done.stdout) == (0, b"stdin_edge.png\n")
     done = program.run("edge", "-", "-o", "-", cwd=tmp_path, input=data)
     assert done.stdout == Path("stdin_edge.png").read_bytes() and done.stderr.startswith(b"1 picture, 1 output")
+    Path("-").write_bytes(data)  # which is not standard output
+    for option in ("--skip-existing", "--no-clobber"):
+        done = program.run("edge", "a.png", "-o", "-", option, cwd=tmp_path)
+        assert done.stdout == Path("stdin_edge.png").read_bytes() and done.returncode == 0
+    assert Path("-").read_bytes() == data
     for wrong in (b"", b"no picture", data[:-20]):
         done = program.run("edge", "-", cwd=tmp_path, input=wrong)
         assert done.returncode == 1 and done.stderr.startswith(b"convfilter: -: ") and done.stderr.count(b"\n") == 2
