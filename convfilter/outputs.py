@@ -5,9 +5,11 @@ import errno
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import BinaryIO
 
 from convfilter.errors import OutputError, escape
+from convfilter.places import above
 from convfilter.temporary import create_beside, create_locked, invent, remove_stale, unlink
 
 _REASONS = {
@@ -23,14 +25,15 @@ _REASONS = {
     errno.EIO: "the disk reports an error",
     errno.ENAMETOOLONG: "its name is too long for this file system",
 }
-_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # what costs all that go to the same disk
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
 class Outputs:
     """The outputs of one run: gives out batches, and after ``stop()`` no file appears any more.
 
-    ``folder`` is the one folder in or below which all outputs go, where there is one: what makes it useless is fatal.
+    ``folder`` is the one folder in or below which all outputs go, where there is one: what makes it or its disk useless
+    is fatal.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, Outputs().batch() as batch:
@@ -57,7 +60,7 @@ class Outputs:
         with self.lock:
             if folder not in self._tidied:
                 try:
-                    make_folder(folder)
+                    make_folder(folder, self.folder)
                 except OutputError as error:
                     error.fatal = error.fatal or self.is_lost(folder)
                     raise
@@ -103,7 +106,7 @@ class Batch:
         if self._outputs.no_clobber and os.path.lexists(path):
             raise _exists(path)
         if os.path.isdir(path):
-            raise _error(path, errno.EISDIR)
+            raise _error(path, self._outputs.folder, errno.EISDIR)
         folder = os.path.dirname(path) or os.curdir
         locked = self._locked.get(folder)
         with self._outputs.lock:  # so that stop() knows of every file
@@ -111,13 +114,13 @@ class Batch:
                 raise _stopped(path)
             try:
                 self._outputs.tidy(folder)
-                with _explained(path):
+                with _explained(path, self._outputs.folder):
                     temporary, file = create_beside(locked, len(self._files)) if locked else create_locked(folder)
             except OutputError as error:
                 error.fatal = error.fatal or self._outputs.is_lost(folder)
                 raise
             self._locked.setdefault(folder, temporary)
-            self._files.append(_File(path, temporary, file, is_locked=not locked))
+            self._files.append(_File(path, self._outputs.folder, temporary, file, is_locked=not locked))
             self._outputs.live.add(self)
             return self._files[-1]
 
@@ -153,8 +156,8 @@ class Batch:
 class _File:
     """A binary file to write, whose errors name the output."""
 
-    def __init__(self, path: str, temporary: str, file: BinaryIO, *, is_locked: bool) -> None:
-        self.path, self.temporary, self.is_locked = path, temporary, is_locked
+    def __init__(self, path: str, root: str | None, temporary: str, file: BinaryIO, *, is_locked: bool) -> None:
+        self.path, self.root, self.temporary, self.is_locked = path, root, temporary, is_locked
         self._file = file
 
     def __enter__(self) -> "_File":
@@ -164,20 +167,20 @@ class _File:
         self.close()
 
     def write(self, data) -> int:
-        with _explained(self.path):
+        with _explained(self.path, self.root):
             return self._file.write(data)
 
     def writelines(self, pieces: Iterable) -> None:
-        with _explained(self.path):
+        with _explained(self.path, self.root):
             self._file.writelines(pieces)
 
     def flush(self) -> None:
-        with _explained(self.path):
+        with _explained(self.path, self.root):
             self._file.flush()
 
     def close(self) -> None:
         """Finish writing; the file appears with the batch's commit."""
-        with _explained(self.path):
+        with _explained(self.path, self.root):
             if not self.is_locked:
                 self._file.close()
             elif not self._file.closed:
@@ -197,15 +200,18 @@ class _File:
         unlink(self.temporary)
 
 
-def make_folder(folder: str) -> None:
-    """Make a folder and those above it, where they are missing; OutputError where that cannot be."""
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except FileExistsError:
-        what = "a link to nothing" if os.path.islink(folder) else "a file"
-        raise OutputError(f"{escape(folder)}: is {what}, and outputs need a folder") from None
-    except OSError as error:
-        raise _error(folder, error.errno, "made") from None
+def make_folder(folder: str, root: str | None = None) -> None:
+    """Make a folder and those above it, however deep, where they are missing; OutputError where that cannot be."""
+    missing = takewhile(lambda path: path and not os.path.isdir(path), (folder, *above(folder)))
+    for path in reversed([*missing]):
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            if not os.path.isdir(path):  # which another run may have made meanwhile
+                what = "a link to nothing" if os.path.islink(path) else "a file"
+                raise OutputError(f"{escape(path)}: is {what}, and outputs need a folder") from None
+        except OSError as error:
+            raise _error(path, root, error.errno, "made") from None
 
 
 def _rename_all(files: list[_File], no_clobber: bool) -> None:
@@ -213,7 +219,7 @@ def _rename_all(files: list[_File], no_clobber: bool) -> None:
     kept = []
     with contextlib.ExitStack() as undo:
         for file in files:
-            with _explained(file.path):
+            with _explained(file.path, file.root):
                 is_new = no_clobber or not os.path.lexists(file.path)
                 if not is_new and file is not files[-1] and (before := _keep(file.path)):
                     kept.append(before)
@@ -261,18 +267,28 @@ def _appear(temporary: str, path: str) -> None:
 
 
 @contextlib.contextmanager
-def _explained(path: str) -> Iterator[None]:
+def _explained(path: str, root: str | None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _error(path, error.errno) from None
+        raise _error(path, root, error.errno) from None
     except ValueError:  # a file that stop() has closed
         raise _stopped(path) from None
 
 
-def _error(path: str, number: int | None, done: str = "written") -> OutputError:
+def _error(path: str, root: str | None, number: int | None, done: str = "written") -> OutputError:
     reason = _REASONS.get(number, os.strerror(number) if number else "unknown error")
-    return OutputError(f"{escape(path)}: cannot be {done}: {reason}", fatal=number in _FATAL)
+    fatal = number in _FULL and root is not None and _find_disk(path) == _find_disk(root)
+    return OutputError(f"{escape(path)}: cannot be {done}: {reason}", fatal=fatal)
+
+
+def _find_disk(path: str) -> int | None:
+    """Return the file system of what is at a path, or of the folder that it is to be made in."""
+    path = os.path.abspath(path)
+    for place in (path, *above(path)):
+        with contextlib.suppress(OSError):
+            return os.stat(place).st_dev
+    return None
 
 
 def _stopped(path: str) -> OutputError:

@@ -203,7 +203,7 @@ def test_stop_in_the_midst_of_many_threads(tmp_path):
     [
         ("mkdir out; touch out/sub", "out/sub/a.png", "out/sub: is a file, and outputs need a folder", False),
         ("touch out", "out/a.png", "out: is a file, and outputs need a folder", True),
-        ("touch out", "out/sub/a.png", "out/sub: cannot be made: a part of its path is a file, not a folder", True),
+        ("touch out", "out/sub/a.png", "out: is a file, and outputs need a folder", True),
         ("ln -s none out", "out/a.png", "out: is a link to nothing, and outputs need a folder", True),
         ("mkdir -p out/a.png", "out/a.png", "out/a.png: cannot be written: it is a folder", False),
         (
@@ -403,7 +403,29 @@ def test_a_read_only_disk(small_disk):
     folder = small_disk(100_000)
     subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
     with pytest.raises(OutputError, match=r"a\.png: cannot be written: the file system is read-only") as caught:
-        write(Outputs(), {folder / "a.png": b"x"})
+        write(Outputs(folder=str(folder)), {folder / "a.png": b"x"})
     assert caught.value.fatal
-    with pytest.raises(OutputError, match="new: cannot be made: the file system is read-only"):
-        write(Outputs(), {folder / "new" / "a.png": b"x"})
+    with pytest.raises(OutputError, match="new: cannot be made: the file system is read-only") as caught:
+        write(Outputs(folder=str(folder)), {folder / "new" / "a.png": b"x"})
+    assert caught.value.fatal
+
+
+def test_a_disk_that_only_some_outputs_go_to_costs_those_alone(small_disk, tmp_path):
+    folder = small_disk(100_000)
+    subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+    for root in (None, str(tmp_path)):  # outputs beside their inputs; another disk below the one folder
+        for path in (folder / "a.png", folder / "new" / "a.png"):
+            with pytest.raises(OutputError, match="the file system is read-only") as caught:
+                write(Outputs(folder=root), {path: b"x"})
+            assert not caught.value.fatal
+
+
+@unix
+def test_folders_are_made_however_deep(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    deep = "/".join(["d"] * 1100)
+    write(Outputs(folder="d"), {f"{deep}/a.png": b"x"})
+    assert os.path.isfile(f"{deep}/a.png")
+    with pytest.raises(OutputError, match="cannot be made: its name is too long"):
+        write(Outputs(folder="d"), {"/".join(["d"] * 2500): b"x"})
+    subprocess.run(["rm", "-r", "d"], check=True)
