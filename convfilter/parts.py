@@ -1,12 +1,15 @@
 """What a run writes of each picture: one output a frame, layer and channel, or sheets; and if names can hold it."""
 
+import contextlib
 import os
+import stat
 import sys
 
 from convfilter.errors import UsageError, escape
+from convfilter.folders import explain, kind
 from convfilter.names import Part, check_template
 from convfilter.pipeline import Pipeline
-from convfilter.places import is_file_name
+from convfilter.places import above, is_file_name
 
 OTHERS = (".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".pnm")  # not written
 
@@ -33,6 +36,47 @@ def find_single_file(options) -> str | None:
     if suffix != options.suffix:
         raise UsageError(f"-o {escape(output)}: --format {options.format} needs the suffix {options.suffix}")
     return output
+
+
+def find_target(path: str) -> str:
+    """Return the file to write where one output is to have this path: itself, or what a link there leads to.
+
+    Raises:
+        UsageError: what is there is no file, and would be lost; or it cannot be looked at.
+    """
+    target = os.path.realpath(path) if os.path.islink(path) else path
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return target
+    except OSError as error:
+        raise UsageError(f"{escape(path)}: {explain(error)}") from None
+    with contextlib.suppress(OSError):
+        if os.path.samestat(found, os.fstat(1)):
+            raise UsageError(f"{escape(path)}: is standard output; say -o - to write there")
+    if not stat.S_ISREG(found.st_mode):
+        raise UsageError(f"{escape(path)}: {kind(found)}, and is not replaced; -o - writes to standard output")
+    return target
+
+
+def check_folder(folder: str) -> None:
+    """Return if a folder is there or can be made, as far as names tell.
+
+    Raises:
+        UsageError: it, or one above it, is something else.
+    """
+    for path in (folder, *above(folder)):
+        if not path or os.path.isdir(path):
+            return
+        if os.path.lexists(path):
+            try:
+                found = os.stat(path)
+            except OSError as error:
+                what = "is a link to nothing" if isinstance(error, FileNotFoundError) else explain(error)
+            else:
+                what = "is a file" if stat.S_ISREG(found.st_mode) else kind(found)
+            hint = "choose another with -o, or - for standard output"
+            raise UsageError(f"{escape(path)}: {what}, and outputs need a folder; {hint}")
 
 
 def list_parts(pipeline: Pipeline, options, frames: int = 1) -> dict[Key, Part]:

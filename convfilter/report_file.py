@@ -11,7 +11,9 @@ from convfilter.explain import peak_bytes
 from convfilter.images import Header, Picture, read_pictures
 from convfilter.memory import available, show_bytes
 from convfilter.outputs import Outputs
+from convfilter.parts import check_folder, find_target
 from convfilter.pipeline import Pipeline
+from convfilter.settings import Options
 
 
 def write_report(
@@ -32,11 +34,12 @@ def write_report(
     the pipeline as the user wrote it.
 
     Raises:
-        UsageError: the page would replace the picture, or there is no such pixel.
+        UsageError: the page would replace the picture, or what is no file, or there is no such pixel.
         PipelineError: a layer does not take the picture.
         InputError, OutputError: the picture cannot be read, or the page not written; names the file.
     """
     path = _find_path(pipeline, image, output)
+    target = _find_target(path)
     shown = "standard input" if image == "-" else image
     try:
         picture = _read(pipeline, image, background)
@@ -57,12 +60,13 @@ def write_report(
         streams.write_out(data)
         return path
     with Outputs(no_clobber=no_clobber).batch() as batch:
-        batch.open(path).write(data)
+        batch.open(target).write(data)
         batch.commit()
     return path
 
 
 def _find_path(pipeline: Pipeline, image: str, output: str | None) -> str:
+    Options(output=output).check(pipeline)
     if output == "-":
         return output
     stem = "stdin" if image == "-" else Path(image).stem
@@ -74,6 +78,14 @@ def _find_path(pipeline: Pipeline, image: str, output: str | None) -> str:
     if image != "-" and os.path.exists(path) and os.path.exists(image) and os.path.samefile(path, image):
         raise UsageError(f"-o {escape(output)}: is the picture itself, and no input is replaced; choose another name")
     return path
+
+
+def _find_target(path: str) -> str:
+    """Return the file to write for a path; UsageError where that would replace what is no file."""
+    if path == "-":
+        return path
+    check_folder(os.path.dirname(path))
+    return find_target(path)
 
 
 def _read(pipeline: Pipeline, image: str, background: str) -> Picture:

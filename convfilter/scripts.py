@@ -43,7 +43,8 @@ def write_script(
     for option, plain in wanted.items():
         if others.get(option, plain) not in (plain, "png" if option == "format" else plain):
             raise UsageError(f"--code prints a script for single PNGs of one picture; leave out --{option}")
-    Options(norm=norm, vmin=vmin, vmax=vmax, bits=int(bits), channels=channels, white=white).check(pipeline)
+    options = Options(output, norm=norm, vmin=vmin, vmax=vmax, bits=int(bits), channels=channels, white=white)
+    options.check(pipeline)
     if picture and os.path.isfile(picture):
         photo = _look_at(picture, background)
     else:

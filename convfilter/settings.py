@@ -56,6 +56,8 @@ class Options:
         """
         if self.jobs is not None and self.jobs < 1:
             raise UsageError(f"--jobs is a number of workers from 1, not {self.jobs}")
+        if self.output == "":
+            raise UsageError("-o is empty; name a folder (. is the current one), a file, or - for standard output")
         if not self.white > 0:
             raise UsageError(f"--white must be greater than 0, such as 255 or 1, not {self.white!r}")
         if self.norm not in MODES:

@@ -19,7 +19,7 @@ from convfilter.in_order import map_in_order
 from convfilter.memory import Budget, Share, available, predict, show_bytes
 from convfilter.names import name_outputs
 from convfilter.outputs import Outputs
-from convfilter.parts import Key, check_names, find_single_file, list_parts
+from convfilter.parts import Key, check_folder, check_names, find_single_file, find_target, list_parts
 from convfilter.pipeline import Pipeline
 from convfilter.results import Result
 from convfilter.settings import Options
@@ -44,6 +44,9 @@ class Work:
             metadata=options.metadata,
             passed_over=passed_over,
         )
+        if self.sources.folder is not None and options.output != "-":
+            check_folder(self.sources.folder)
+        self.target = find_target(self.file) if self.file else None
         self.outputs = Outputs(no_clobber=options.no_clobber, folder=self.sources.folder)
         self.beside = count_beside(options.shard)
         self.limit = options.max_memory or available() * 3 // 4 // self.beside
@@ -170,7 +173,7 @@ class Work:
                     if options.output == "-":
                         self.write_out(one)
                     else:
-                        with batch.open(paths[key]) as output:
+                        with batch.open(self.target or paths[key]) as output:
                             one.write(output)
                     notes += one.notes
                     if one.layer == last:

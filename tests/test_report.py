@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from convfilter import InputError, OutputError, PipelineError, UsageError, parse
+from convfilter import InputError, PipelineError, UsageError, parse
 from convfilter.cli import cli
 from convfilter.layers import LAYERS
 from convfilter.lessons import LESSONS
@@ -165,7 +165,7 @@ def test_what_cannot_be_read_or_written_names_the_file(photo):
         (InputError, "nothing.png: ", {"image": str(photo.parent / "nothing.png")}),
         (UsageError, "is the picture itself", {"output": str(photo)}),
         (UsageError, "--pixel 20,3 lies outside of the picture, which is 20x20", {"pixel": (20, 3)}),
-        (OutputError, "photo.png", {"output": str(photo / "x.html")}),
+        (UsageError, "photo.png: is a file, and outputs need a folder", {"output": str(photo / "x.html")}),
     ]
     for kind, message, options in cases:
         with pytest.raises(kind, match=re.escape(message)):

@@ -541,13 +541,50 @@ def test_the_readmes_shell_blocks_run(block, tmp_path):
         assert "case" not in block or done.stdout == "some pictures failed\n"
 
 
-def test_an_output_folder_that_is_a_file_costs_one_line(program, tmp_path):
-    for i in range(50):
-        save(f"in/{i}.png", i)
+@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--skip-existing"]])
+def test_an_output_folder_that_is_none_is_a_usage_error(more, program, tmp_path):
+    save("in/a.png")
     Path("out").write_text("a file")
-    done = program.run("edge", "in", "-o", "out", "-j1", cwd=tmp_path)
-    assert done.returncode == 1 and done.stderr.count(b"out: is a file, and outputs need a folder") <= 2
-    assert done.stderr.endswith(b", stopped early\n") and Path("out").read_text() == "a file"
+    Path("in_edge").write_text("a file")
+    os.mkfifo("pipe")
+    os.symlink("nowhere", "dead")
+    for options, what in (
+        (["-o", "out"], "out: is a file"), (["-o", "out/"], "out: is a file"), (["-o", "out/x/y"], "out: is a file"),
+        (["-o", "out/x.png"], "out: is a file"), (["-o", "pipe"], "pipe: is a pipe"), ([], "in_edge: is a file"),
+        (["-o", "dead"], "dead: is a link to nothing"), (["-o", "dead/x"], "dead: is a link to nothing"),
+    ):  # fmt: skip
+        done = program.run("edge", "in", *options, *more, cwd=tmp_path)
+        assert done.returncode == 2 and done.stdout == b"", options
+        assert done.stderr.startswith(f"convfilter: {what}, and outputs need a folder; ".encode())
+    assert Path("out").read_text() == "a file"
+
+
+@pytest.mark.parametrize(("command", "suffix"), [(["edge"], ".png"), (["report", "edge"], ".html")])
+def test_a_single_output_follows_a_link_and_replaces_no_device(command, suffix, program, tmp_path):
+    save("a.png")
+    Path("far").mkdir()
+    Path(f"far/old{suffix}").write_text("old")
+    for name in ("old", "new"):
+        os.symlink(f"far/{name}{suffix}", f"{name}{suffix}")
+        done = program.run(*command, "a.png", "-o", f"{name}{suffix}", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (0, f"{name}{suffix}\n".encode()), done.stderr
+        assert os.path.islink(f"{name}{suffix}") and os.path.getsize(f"far/{name}{suffix}") > 100
+    assert sorted(os.listdir("far")) == [f"new{suffix}", f"old{suffix}"]
+    os.mkfifo(f"pipe{suffix}")
+    os.symlink(f"pipe{suffix}", f"link{suffix}")
+    kinds = {"pipe": "pipe", "link": "pipe"}
+    if os.geteuid() == 0:
+        os.mknod(f"null{suffix}", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        kinds["null"] = "device"
+    for name, kind in kinds.items():
+        done = program.run(*command, "a.png", "-o", f"{name}{suffix}", cwd=tmp_path)
+        said = f"convfilter: {name}{suffix}: is a {kind}, and is not replaced; -o - writes to standard output\n"
+        assert (done.returncode, done.stdout, done.stderr.decode()) == (2, b"", said)
+        assert not os.path.isfile(f"{name}{suffix}")
+    with open(f"out{suffix}", "wb") as out:
+        done = program.run(*command, "a.png", "-o", f"out{suffix}", cwd=tmp_path, stdout=out)
+    assert done.returncode == 2 and b"is standard output; say -o - to write there" in done.stderr
+    assert program.run(*command, "a.png", "-o", "", cwd=tmp_path).returncode == 2
 
 
 def test_a_first_frame_of_many_says_so_with_v(program, tmp_path):
