@@ -1,14 +1,15 @@
 """The command line: words in, run_files, words out."""
 
+import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 
 import convfilter
 from convfilter import listing, options, streams
-from convfilter.errors import ConvfilterError, InputError, OutputError, UsageError, did_you_mean, escape
+from convfilter.errors import ConvfilterError, InputError, OutputError, UsageError, did_you_mean, escape, tidy
 from convfilter.pipeline import Pipeline, parse, parse_preset
 from convfilter.presets import PRESETS, Preset, load_presets
 
@@ -63,6 +64,14 @@ class Group(click.Group):
             with formatter.section(title):
                 commands = [(name, self.get_command(ctx, name)) for name in names]
                 formatter.write_dl([(name, command.get_short_help_str(100)) for name, command in commands])
+
+    def make_context(self, *args, **kwargs) -> click.Context:
+        with _tidy():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context):
+        with _tidy():
+            return super().invoke(ctx)
 
     def main(self, *args, **kwargs):
         try:
@@ -275,6 +284,16 @@ def _run(ctx: click.Context, pipeline: Pipeline, inputs: tuple[str, ...], kwargs
     from convfilter.batch import run_batch
 
     sys.exit(run_batch(pipeline, inputs, **kwargs))
+
+
+@contextlib.contextmanager
+def _tidy() -> Iterator[None]:
+    """Let click's own messages show what they quote as ours do: short, and without what a terminal would obey."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = tidy(error.message)
+        raise
 
 
 def _say(text: str) -> None:

@@ -1,5 +1,6 @@
 """The errors a user reads: each says what is wrong, where, and what to do."""
 
+import re
 import unicodedata
 from difflib import get_close_matches
 
@@ -75,6 +76,19 @@ def shorten(text: str, width: int = 40) -> str:
     """
     text = escape(text[: 4 * width])
     return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def tidy(message: str, width: int = 40) -> str:
+    r"""Return a message on one line, with what it quotes escaped and cut to about ``width``.
+
+    >>> print(tidy("'" + "9" * 5000 + "' is not a valid integer; '\\udcff\udcff'"))
+    '9999999999999999999999999999999999999...' is not a valid integer; '\xff\xff'
+    """
+    text = escape(
+        re.sub(r"(?<!\\)\\udc([89a-f][0-9a-f])", r"\\x\1", message)
+    )  # as repr() writes bytes that are no text
+    text = re.sub(rf"'((?:[^'\\]|\\.){{{width - 3}}})(?:[^'\\]|\\.){{4,}}'", r"'\1...'", text)
+    return re.sub(rf"(?<!\S)([^\s']{{{width - 3}}})\S{{20,}}", r"\1...", text)
 
 
 def show_place(text: str, start: int, end: int, *, width: int = 76) -> str:

@@ -13,6 +13,7 @@ from convfilter.errors import UsageError, did_you_mean, escape, shorten
 
 FIELDS = ("stem", "filter", "channel", "ext", "frame", "step")
 LONGEST = 255  # bytes of one name on nearly every file system
+LONGEST_PATH = 1000  # bytes of a template's path: a quarter of what systems take, for there are folders above it
 HASHED = re.compile("~[0-9a-f]{12}$")
 _LOOSE = re.compile(r"(\d+|grid)(_(\d+|grid))*")  # a filter's name that reads like what may follow it
 
@@ -170,6 +171,8 @@ def _check_path(template: str, tokens: list[tuple[str, str, int]]) -> None:
         raise UsageError("--name: expected a name, such as {stem}_{filter}")
     if os.path.isabs(shown) or os.path.splitdrive(shown)[0] or shown[0] == "/" or ".." in folders:
         raise UsageError(f"--name: '{shorten(template)}' leaves the output's folder; say the folder with -o")
+    if sum(min(len(os.fsencode(name)), LONGEST) + 1 for name in folders) > LONGEST_PATH:
+        raise UsageError(f"--name: '{shorten(template)}' makes a path of more than {LONGEST_PATH} bytes; shorten it")
     if folders[-1] in ("", ".") or "" in folders:
         raise UsageError(f"--name: '{shorten(template)}' has an empty name in it")
 

@@ -10,6 +10,7 @@ from convfilter.grammar import Constant, Items, read_value
 from convfilter.meaning import CONVOLUTION_OPTIONS, takes_convolution_options
 from convfilter.norm import MODES
 from convfilter.presets import Preset
+from convfilter.settings import is_white
 
 PICTURES_IN, PIPELINE, PICTURES_OUT, RUNNING = "Pictures in", "Pipeline", "Pictures out", "Running"
 SECTIONS = (PICTURES_IN, PIPELINE, PICTURES_OUT, RUNNING)
@@ -62,9 +63,11 @@ class Size(click.ParamType):
 
     def convert(self, value, param, ctx) -> int:
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(value).strip(), re.IGNORECASE)
-        if not match or float(match[1]) <= 0:
-            self.fail(f"{value!r} is not a size; write bytes, or 800M, or 2.5G", param, ctx)
-        return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+        size = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ") if match else 0
+        if not 1 <= size < 2**63:
+            what = "not a size" if size < 1 else "too large a size"
+            self.fail(f"{value!r} is {what}; write bytes, or 800M, or 2.5G", param, ctx)
+        return int(size)
 
 
 class Numbers(click.ParamType):
@@ -136,8 +139,8 @@ def option(section: str, *names: str, **kwargs) -> Callable:
 
 
 def _white(ctx, param, value: float) -> float:
-    if not value > 0:
-        raise click.BadParameter("a white pixel's value must be greater than 0, such as 255 or 1", ctx, param)
+    if not is_white(value):
+        raise click.BadParameter(f"{value!r} is not from 1.2e-38 to 3.4e38, such as 255 or 1", ctx, param)
     return value
 
 

@@ -79,6 +79,20 @@ def check_folder(folder: str) -> None:
             raise UsageError(f"{escape(path)}: {what}, and outputs need a folder; {hint}")
 
 
+def check_marks(options) -> None:
+    """Return if outputs that lie among inputs can be told from them by a later run.
+
+    Raises:
+        UsageError: neither their metadata nor their names tell.
+    """
+    marked = options.metadata or options.suffix != ".png"  # others are no pictures to it
+    if not marked and options.name is not None and "_{filter}" not in options.name.rpartition("/")[2]:
+        raise UsageError(
+            "--no-metadata and --name: outputs go into an input folder, where the next run would take them for inputs; "
+            "put _{filter} into the name, leave the metadata in, or choose another folder with -o"
+        )
+
+
 def list_parts(pipeline: Pipeline, options, frames: int = 1) -> dict[Key, Part]:
     """Return what each output of a picture holds, in the order in which they are listed: frames, then layers.
 

@@ -80,6 +80,14 @@ class Places:
         """Return whether some outputs go to this folder (by its real path) or below it."""
         return any(real in (folder, *above(folder)) for folder in self._folders)
 
+    def are_met(self, real: str) -> bool:
+        """Return whether a walk of this folder (by its real path) comes upon outputs of this run."""
+        for folder in self._folders:
+            path = (folder, *above(folder))
+            if real in path and not any(map(self.take, path[: path.index(real)])):
+                return True
+        return False
+
     def take(self, real: str) -> bool:
         """Return whether a folder (by its real path) is one for outputs, which no walk enters."""
         return any(real == tree or _is_same(real, tree) for tree in self._trees.get(fold(real), ()))

@@ -7,6 +7,15 @@ from convfilter.norm import MODES
 from convfilter.pipeline import Pipeline
 
 
+def is_white(value: float) -> bool:
+    """Return whether a white pixel can have this value: one above 0 that a 32-bit float holds in full precision.
+
+    >>> is_white(255), is_white(0), is_white(1e39), is_white(1e-46)
+    (True, False, False, False)
+    """
+    return 2.0**-126 <= value <= (2 - 2.0**-23) * 2.0**127
+
+
 @dataclass(frozen=True)
 class Options:
     """How pictures are read, filtered and written: each field is the command's long option of that name.
@@ -58,8 +67,8 @@ class Options:
             raise UsageError(f"--jobs is a number of workers from 1, not {self.jobs}")
         if self.output == "":
             raise UsageError("-o is empty; name a folder (. is the current one), a file, or - for standard output")
-        if not self.white > 0:
-            raise UsageError(f"--white must be greater than 0, such as 255 or 1, not {self.white!r}")
+        if not is_white(self.white):
+            raise UsageError(f"--white must be from 1.2e-38 to 3.4e38, such as 255 or 1, not {self.white!r}")
         if self.norm not in MODES:
             raise UsageError(f"--norm is {', '.join(MODES)}, not {self.norm!r}")
         if self.bits not in (8, 16) or self.format not in (None, "png", "npy"):

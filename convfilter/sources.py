@@ -77,6 +77,11 @@ class Sources:
         """The one folder that all outputs go to or below, or None."""
         return self._places.only
 
+    @property
+    def meet_outputs(self) -> bool:
+        """Whether a walk of a named folder comes upon outputs of this run."""
+        return any(self._places.are_met(os.path.realpath(root)) for root in self._roots.values())
+
     def __iter__(self) -> Iterator[Source | Problem]:
         for entry in self._entries:
             if isinstance(entry, Problem):

@@ -33,9 +33,9 @@ def prepare() -> None:
 
 
 def catch_signals(obey: Callable[[int, object], None]) -> None:
-    """Let ``obey(number, frame)`` answer the signals that end a program; a hang-up that nohup ignores stays ignored."""
+    """Let ``obey(number, frame)`` answer the signals that end a program; what the caller ignores stays ignored."""
     for number in SIGNALS:
-        if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) != signal.SIG_IGN:
+        if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, obey)
 
 

@@ -19,7 +19,7 @@ from convfilter.in_order import map_in_order
 from convfilter.memory import Budget, Share, available, predict, show_bytes
 from convfilter.names import name_outputs
 from convfilter.outputs import Outputs
-from convfilter.parts import Key, check_folder, check_names, find_single_file, find_target, list_parts
+from convfilter.parts import Key, check_folder, check_marks, check_names, find_single_file, find_target, list_parts
 from convfilter.pipeline import Pipeline
 from convfilter.results import Result
 from convfilter.settings import Options
@@ -46,6 +46,8 @@ class Work:
         )
         if self.sources.folder is not None and options.output != "-":
             check_folder(self.sources.folder)
+        if self.sources.meet_outputs:
+            check_marks(options)
         self.target = find_target(self.file) if self.file else None
         self.outputs = Outputs(no_clobber=options.no_clobber, folder=self.sources.folder)
         self.beside = count_beside(options.shard)

@@ -105,6 +105,7 @@ def test_names_from_a_template(template, part, expected):
         ("a//{stem}", "", "has an empty name in it"),
         ("{stem}/", "", "has an empty name in it"),
         ("{stem}\0", "", "expected a name"),
+        ("{stem}" + "/x" * 2500, "", "makes a path of more than 1000 bytes"),
         ("{stem}{frame}", "frames", "put something between {stem} and {frame}, such as {stem}_{frame}"),
         ("{frame}0{stem}", "frames", "put something between"),
         ("{stem}{ext}", "", "put something between {stem} and {ext}"),

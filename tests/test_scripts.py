@@ -277,6 +277,54 @@ def test_a_picture_in_a_folder_that_the_disk_does_not_give_is_named(call, error,
     assert done.stderr.startswith(f"convfilter: {tmp_path}/in/b.png: cannot be read: ") and done.stderr.count("\n") == 2
 
 
+def test_outputs_that_no_later_run_could_tell_from_inputs_are_refused(program, tmp_path):
+    save("in/a.png")
+    for template in ("z{stem}", "x_{stem}", "{filter}/{stem}"):
+        for out, more, status in (
+            ("in", ["--no-metadata"], 2), ("in", ["-r", "--no-metadata"], 2), ("in/out", ["-r", "--no-metadata"], 0),
+            ("out", ["--no-metadata"], 0), ("in", ["-r"], 0), ("in", ["--no-metadata", "--format", "npy"], 0),
+        ):  # fmt: skip
+            arguments = ["edge", "in", "-o", out, "--name", template, *more]
+            before = tree()
+            done = program.run(*arguments, cwd=tmp_path)
+            assert done.returncode == status, (arguments, done.stderr)
+            if status:
+                assert b"choose another folder with -o" in done.stderr and tree() == before
+            else:
+                assert program.run(*arguments, cwd=tmp_path).stdout == done.stdout
+                assert len(tree()) == len(before) + 1
+                Path(done.stdout.decode().strip()).unlink()
+
+
+NINES = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--max-memory", NINES[:400]], "too large a size"), (["--max-memory", "0.5"], "is not a size"),
+        (["--max-pixels", NINES], "..."), (["--seed", NINES], "..."), (["--seed", NINES[:300]], "..."),
+        (["--frames", NINES], "..."), (["--channels", NINES], "..."), (["--white", "1e39"], "3.4e38"),
+        (["--white", "1e-46"], "3.4e38"), (["--norm", "\udcff"], r"\xff"), (["--white", "\udcff"], r"\xff"),
+        (["--jobs", "\udcff"], r"\xff"), (["--\udcff\n"], r"\xff\n"), (["--format", "a b " * 999], "..."),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_one_short_line(option, said, program, tmp_path):
+    save("a.png")
+    done = program.run("edge", "a.png", *option, cwd=tmp_path)
+    line = done.stderr.decode().splitlines()[-1]
+    assert done.returncode == 2 and said in line and "udcff" not in line and len(line) < 200, line
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP"])
+def test_a_signal_that_the_caller_ignores_stays_ignored(name, tmp_path):
+    save("a.png")
+    text = f"trap '' {name}; {' '.join(PROGRAM)} edge - < pipe & sleep 1; kill -{name} $!; cat a.png > pipe; wait $!"
+    os.mkfifo("pipe")
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "stdin_edge.png\n"), done.stderr
+
+
 def test_what_is_no_file_is_never_opened(program, tmp_path):
     save("in/a.png")
     os.mkfifo("in/pipe.png")
