@@ -46,6 +46,12 @@ class OutputError(ConvfilterError):
         self.fatal = fatal
 
 
+class LibraryError(ConvfilterError):
+    """A library that every picture needs cannot be loaded: each further one would fail as well."""
+
+    fatal = True
+
+
 def did_you_mean(name: str, known) -> str:
     """Return ``"; did you mean NAME?"`` with the nearest known name, or an empty string.
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from itertools import chain, islice
 
 from convfilter import streams
-from convfilter.errors import ConvfilterError, InputError, OutputError, PipelineError, UsageError, escape
+from convfilter.errors import ConvfilterError, InputError, LibraryError, OutputError, PipelineError, UsageError, escape
 from convfilter.finished import is_done
 from convfilter.in_order import map_in_order
 from convfilter.memory import Budget, Share, available, predict, show_bytes
@@ -261,9 +261,11 @@ class Work:
 
     @cached_property
     def _darkroom(self):
-        _load_torch()
-        from convfilter.develop import Darkroom
-
+        try:
+            _load_torch()
+            from convfilter.develop import Darkroom
+        except (ImportError, OSError) as error:
+            raise LibraryError(f"PyTorch cannot be loaded, memory or a part may be missing: {error}") from None
         return Darkroom(self.pipeline, self.options, self.threads)
 
 
