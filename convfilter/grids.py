@@ -29,7 +29,16 @@ class Grid:
     @property
     def total(self) -> float:
         """The sum of all numbers."""
-        return math.fsum(cell.value for row in self.rows for cell in row)
+        return add_up([cell.value for row in self.rows for cell in row])
+
+
+def add_up(values: Sequence[float]) -> float:
+    """Return the sum of all numbers, rounded once; as floats have it, where infinity or NaN is among them.
+
+    >>> add_up([0.1] * 10), add_up([math.inf, -math.inf])
+    (1.0, nan)
+    """
+    return math.fsum(values) if all(map(math.isfinite, values)) else sum(values)
 
 
 def write_grids(grids: Sequence[Grid], signs: Sequence[str], width: int) -> list[str]:

@@ -3,9 +3,10 @@
 import copy
 import math
 
+import torch
 from torch import nn
 
-from convfilter.grids import write_number
+from convfilter.grids import add_up, write_number
 from convfilter.layers import LAYERS
 from convfilter.meaning import Layer
 from convfilter.pixel_views import Place, View, Working, come_from
@@ -25,7 +26,7 @@ def apply(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
 def magnitude(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
     """Return the arithmetic of ``Magnitude``."""
     column = view.column(place).tolist()
-    value = math.sqrt(math.fsum(x * x for x in column))
+    value = math.sqrt(add_up([x * x for x in column]))
     squares = _list([f"{_sign(x)}^2" for x in column], " + ")
     source = Place(max(range(len(column)), key=lambda c: abs(column[c])), place.y, place.x)
     return Working(value, source, (f"sqrt({squares}) = {write_number(value)}",))
@@ -46,8 +47,8 @@ def normalise(layer: Layer, module: nn.InstanceNorm2d, view: View, place: Place)
     if module.track_running_stats:
         mean, variance = module.running_mean[place.channel].item(), module.running_var[place.channel].item()
     else:
-        mean, variance = channel.mean().item(), channel.var(correction=0).item()
-    value = (x - mean) / math.sqrt(variance + module.eps)  # untrained weights are 1, and biases 0
+        mean, variance = channel.mean().item(), channel.var(correction=0).float().item()
+    value = ((x - mean) / (_double(variance) + module.eps).sqrt()).item()  # untrained weights are 1, and biases 0
     what = "kept" if module.track_running_stats else "of this channel"
     lines = (
         f"mean {what}: {write_number(mean)}, variance: {write_number(variance)}",
@@ -64,7 +65,7 @@ def respond(layer: Layer, module: nn.LocalResponseNorm, view: View, place: Place
     near = column[max(0, first) : first + size]
     mean = near.square().sum().item() / size
     x = column[place.channel].item()
-    value = x / (module.k + module.alpha * mean) ** module.beta
+    value = (x / (_double(module.k) + module.alpha * mean) ** module.beta).item()
     lines = (
         f"mean square of {size} channels around this one: {write_number(mean)}",
         f"{write_number(x)} / ({module.k:g} + {module.alpha:g} * {write_number(mean)})^{module.beta:g}"
@@ -98,6 +99,11 @@ def shuffle(layer: Layer, module: nn.Module, view: View, place: Place) -> Workin
         source = Place(channel, place.y * r + inner // r, place.x * r + inner % r)
     value = view.at(source)
     return Working(value, source, (f"copied from {source} of channel {source.channel}: {write_number(value)}",))
+
+
+def _double(x: float) -> torch.Tensor:
+    """A number that is divided and raised as PyTorch does it: to infinity and NaN where Python would stop."""
+    return torch.tensor(x, dtype=torch.float64)
 
 
 def _list(words: list[str], sign: str) -> str:

@@ -8,7 +8,7 @@ from torch import nn
 
 from convfilter.checks import pair
 from convfilter.effects import Window
-from convfilter.grids import CHOSEN, PADDING, Grid, write_number
+from convfilter.grids import CHOSEN, PADDING, Grid, add_up, write_number
 from convfilter.meaning import Layer
 from convfilter.pixel_views import Place, View, Working, middle, span, steps
 
@@ -16,7 +16,8 @@ from convfilter.pixel_views import Place, View, Working, middle, span, steps
 def pool(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
     """Return the arithmetic of every pooling layer: the largest, the mean, or the root of the powers' sum."""
     ys, xs = _window(layer, module, view, place)
-    window = view.window(place.channel, ys, xs)
+    largest = "Max" in layer.name
+    window = view.window(place.channel, ys, xs, padding=-math.inf if largest else 0.0)
     said = f"window: {span(ys, xs)}"
     inside = [
         (cell.value, Place(place.channel, y, x))
@@ -24,8 +25,11 @@ def pool(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
         for x, cell in zip(xs, row, strict=True)
         if cell.mark != PADDING
     ]
-    if "Max" in layer.name:
-        value, best = max(inside, key=lambda one: one[0])
+    if largest and not inside:
+        lines = said, "all of it is padding, which is -inf here: -inf"
+        return Working(-math.inf, middle(place.channel, ys, xs, view), lines, (((Grid("window", window),), ""),))
+    if largest:
+        value, best = max(inside, key=lambda one: (math.isnan(one[0]), one[0]))
         at = ys.index(best.y), xs.index(best.x)
         marked = tuple(
             tuple(replace(cell, mark=CHOSEN) if (i, j) == at else cell for j, cell in enumerate(row))
@@ -38,7 +42,7 @@ def pool(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
         value, line = _root(module, values)
     else:
         count = _count(layer, module, len(ys) * len(xs), len(inside))
-        total = math.fsum(values)
+        total = add_up(values)
         value = total / count
         line = f"sum / count: {write_number(total)} / {count} = {write_number(value)}"
     return Working(value, middle(place.channel, ys, xs, view), (said, line), (((Grid("window", window),), ""),))
@@ -84,6 +88,6 @@ def _root(module: nn.LPPool2d, values: list[float]) -> tuple[float, str]:
         return value, f"the {'largest' if p > 0 else 'smallest'} |x|: {write_number(value)}"
     size = math.prod(pair(module.kernel_size, "kernel_size"))
     powers = torch.tensor(values, dtype=torch.float64).pow(p).sum() * size / len(values)
-    value = powers.clamp(min=0).pow(1 / p).item()
+    value = powers.pow(1 / p).item()
     scaled = "" if size == len(values) else f" times {size}/{len(values)}, for pixels that are not there"
     return value, f"sum of x^{p:g}{scaled}: {write_number(powers.item())}, and its root: {write_number(value)}"

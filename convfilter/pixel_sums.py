@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from convfilter.effects import Transposed
-from convfilter.grids import Cell, Grid, write_number
+from convfilter.grids import Cell, Grid, add_up, write_number
 from convfilter.meaning import Layer
 from convfilter.pixel_views import Cells, Place, View, Working, middle, span, steps
 
@@ -81,12 +81,12 @@ def _add_up(
         grids[c] = Grid(title, window), Grid(weights, kernel), Grid("products", products)
     sums = {c: some[2].total for c, some in grids.items()}
     order = sorted(sums, key=lambda c: (-abs(sums[c]), c))
-    total = math.fsum(sums.values())
+    total = add_up([*sums.values()])
     lines = [said]
     if len(sums) > 1:
         listed = ", ".join(f"{c}: {write_number(sums[c])}" for c in sorted(order[:LISTED]))
         rest = order[LISTED:]
-        more = f", the other {len(rest)}: {write_number(math.fsum(sums[c] for c in rest))}" if rest else ""
+        more = f", the other {len(rest)}: {write_number(add_up([sums[c] for c in rest]))}" if rest else ""
         lines.append(f"sums by input channel: {listed}{more}")
     if bias is None:
         lines.append(f"sum of the products: {write_number(total)}")

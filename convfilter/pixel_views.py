@@ -44,14 +44,19 @@ class View:
         """Return the values of all channels (C,) at a place, in double precision."""
         return self.values[:, place.y - self.top, place.x - self.left].double()
 
-    def window(self, channel: int, ys: Sequence[int], xs: Sequence[int], mode: str = "zeros") -> Cells:
-        """Return the values at rows ``ys`` and columns ``xs``; those outside are padding, marked as such."""
-        return tuple(tuple(self.cell(channel, y, x, mode) for x in xs) for y in ys)
+    def window(
+        self, channel: int, ys: Sequence[int], xs: Sequence[int], mode: str = "zeros", padding: float = 0.0
+    ) -> Cells:
+        """Return the values at rows ``ys`` and columns ``xs``; those outside are padding, marked as such.
 
-    def cell(self, channel: int, y: int, x: int, mode: str) -> Cell:
+        Padding is of the value ``padding`` where the mode is zeros.
+        """
+        return tuple(tuple(self.cell(channel, y, x, mode, padding) for x in xs) for y in ys)
+
+    def cell(self, channel: int, y: int, x: int, mode: str, padding: float) -> Cell:
         inside = 0 <= y < self.height and 0 <= x < self.width
         if not inside and mode == "zeros":
-            return Cell(0.0, PADDING)
+            return Cell(padding, PADDING)
         place = Place(channel, come_from(y, self.height, mode), come_from(x, self.width, mode))
         return Cell(self.at(place), PLAIN if inside else PADDING)
 

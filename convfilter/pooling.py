@@ -1,6 +1,6 @@
 """The pooling layers: each signature is torch.nn's, and each value the layer's Effect."""
 
-from convfilter.checks import ArgumentError, flag, number, only, pair, show, whole
+from convfilter.checks import LARGEST, ArgumentError, flag, number, only, pair, show, whole
 from convfilter.effects import Adaptive, Effect, Whole, Window, unchanged, with_zero
 
 
@@ -10,7 +10,13 @@ def MaxPool2d(kernel_size, stride=None, padding=0, dilation=1, return_indices=Fa
     Example: MaxPool2d(2)
     """
     _no_indices(return_indices)
-    return Effect(*_windows(kernel_size, stride, padding, ceil_mode, dilation), interval=unchanged)
+    axes = _windows(kernel_size, stride, padding, ceil_mode, dilation)
+
+    def interval(lo, hi, shape):
+        missed = any(_misses(axis, n) for axis, n in zip(axes, shape[1:], strict=True))
+        return (-LARGEST if missed else lo), hi  # padding is -inf there
+
+    return Effect(*axes, interval=interval)
 
 
 def AvgPool2d(
@@ -117,6 +123,12 @@ def _windows(kernel_size, stride, padding, ceil_mode, dilation=1) -> list[Window
             most = f"{axis.size // 2}, half of kernel_size {axis.size}"
             raise ArgumentError("padding", f"must be at most {most}, and it is {axis.before}")
     return axes
+
+
+def _misses(axis: Window, n: int) -> bool:
+    """Whether a window lies in the padding alone, with a pixel before the picture and the next one behind it."""
+    starts = range(-axis.before, 0, axis.stride)[: axis.length(n)] if axis.dilation > n else ()
+    return any(start % axis.dilation >= n for start in starts)
 
 
 def _fractions(size: int, count: int = 0, ratio: float = 0.0):

@@ -214,7 +214,7 @@ function makeSide(title, t) {
     const rows = v.map((tap) => tap.from), columns = h.map((tap) => tap.from);
     mark.hidden = lens.hidden = !rows.length || !columns.length;
     if (mark.hidden) return;
-    const box = [Math.min(...rows), Math.min(...columns)], tall = Math.max(...rows) - box[0] + 1, wide = Math.max(...columns) - box[1] + 1;
+    const box = [lowest(rows), lowest(columns)], tall = highest(rows) - box[0] + 1, wide = highest(columns) - box[1] + 1;
     placeMark(mark, t, [...box, tall, wide]);
     const span = Math.max(LENS, tall + 4, wide + 4);
     lens.hidden = span > LARGEST_LENS;
@@ -238,7 +238,7 @@ function inputsOf(l, c) {
 
 function span(word, list) {
   if (!list.length) return `no ${word}`;
-  const first = Math.min(...list.map((tap) => tap.from)), last = Math.max(...list.map((tap) => tap.from));
+  const first = lowest(list.map((tap) => tap.from)), last = highest(list.map((tap) => tap.from));
   return first === last ? `${word} ${write(first)}` : `${word}s ${write(first)} to ${write(last)}`;
 }
 
@@ -255,7 +255,7 @@ function fieldOf(l, y, x) {
 
 function ends(axis, [first, last], n) {
   const all = [...taps(axis, first, n), ...taps(axis, last, n)].map((tap) => tap.from);
-  return all.length ? [Math.min(...all), Math.max(...all)] : [first, last];
+  return all.length ? [lowest(all), highest(all)] : [first, last];
 }
 
 function drawKernels(place, l) {

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from base64 import b64encode
 from collections.abc import Iterator
 from importlib.resources import files
@@ -267,6 +268,16 @@ def _hash(code: str) -> str:
 
 
 def _json(value) -> str:
-    """JSON that can stand in a script element, whatever its strings hold."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    """JSON that can stand in a script element, whatever its strings hold; NaN and infinity are words in it."""
+    text = json.dumps(_words(value), separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _words(value):
+    """The value with the words NaN, Infinity and -Infinity for the numbers that JSON has not."""
+    if isinstance(value, dict):
+        return {key: _words(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_words(one) for one in value]
+    odd = isinstance(value, float) and not math.isfinite(value)
+    return repr(value).replace("inf", "Infinity").replace("nan", "NaN") if odd else value

@@ -10,9 +10,13 @@ function el(name, attributes = {}, ...children) {
     else if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else if (value !== false) element.setAttribute(key, value === true ? "" : value);
   }
-  element.append(...children.filter((child) => child !== null));
+  for (const child of children.flat()) if (child !== null) element.append(child);
   return element;
 }
+
+// Of however many numbers: a call takes no more than about a hundred thousand.
+const lowest = (values) => values.reduce((a, b) => Math.min(a, b), Infinity);
+const highest = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
 
 // A number with `digits` significant ones, whole numbers as they are.
 function write(value, digits = 5) {
@@ -57,10 +61,10 @@ const schemeOf = (t) => (settings.colours === "auto" ? (signed(t) ? "diverging" 
 function limits(t, c) {
   const group = settings.scale === "page" ? PAGE.tensors : [PAGE.tensors[t]];
   const of = (name) => (settings.scale === "channel" ? [PAGE.tensors[t][name][c]] : group.flatMap((one) => one[name]));
-  const low = of("low").reduce((a, b) => Math.min(a, b)), high = of("high").reduce((a, b) => Math.max(a, b));
+  const low = lowest(of("low")), high = highest(of("high"));
   const scheme = schemeOf(t);
   if (scheme === "gray") return { scheme, low, high };
-  const reach = of("spread").reduce((a, b) => Math.max(a, b)) || Math.max(-low, high) || 1;
+  const reach = highest(of("spread")) || Math.max(-low, high) || 1;
   return { scheme, low: -reach, high: reach };
 }
 
@@ -147,30 +151,34 @@ function within(start, count, n) {
 
 // As many decimals for all numbers of a matrix as give the largest of them three digits.
 function align(values) {
-  const all = values.flat().filter(Number.isFinite), most = Math.max(0, ...all.map(Math.abs));
+  const all = values.flat().filter(Number.isFinite), most = highest([0, ...all.map(Math.abs)]);
   if (all.every(Number.isInteger) || most >= 1e7 || most < 1e-4) return (value) => write(value, 3);
   const decimals = Math.max(0, 2 - Math.floor(Math.log10(most)));
   return (value) => (Number.isFinite(value) ? value.toFixed(decimals).replace(/^-(0\.?0*)$/, "$1").replace("-", "−") : write(value));
 }
 
-// A table of numbers on colours; `mark(y, x)` may give a class for a cell.
+// A table of numbers on colours, which NaN and infinity have none of; null leaves a cell empty. `mark(y, x)` may give a
+// class for a cell.
 function matrix(caption, values, scale, mark = () => "") {
   const text = align(values);
   const body = values.map((row, y) =>
-    el("tr", {}, ...row.map((value, x) => {
-      const shade = colour(value, scale), cell = el("td", { class: mark(y, x), title: write(value, 9) }, text(value));
+    el("tr", {}, row.map((value, x) => {
+      if (value === null) return el("td", { class: mark(y, x) });
+      const cell = el("td", { class: mark(y, x), title: write(value, 9) }, text(value));
+      if (!Number.isFinite(value)) return cell;
+      const shade = colour(value, scale);
       cell.style.backgroundColor = css(shade);
       cell.style.color = isLight(shade) ? "#111" : "#fff";
       return cell;
     })),
   );
   const table = el("table", { class: values[0].length > 7 ? "matrix dense" : "matrix" }, el("caption", {}, caption));
-  table.append(el("tbody", {}, ...body));
+  table.append(el("tbody", {}, body));
   return el("div", { class: "scroll" }, table);
 }
 
 const around0 = (values) => {
-  const most = Math.max(...values.flat().map(Math.abs)) || 1;
+  const most = highest(values.flat().filter(Number.isFinite).map(Math.abs).concat(0)) || 1;
   return { scheme: "diverging", low: -most, high: most };
 };
 
@@ -179,6 +187,7 @@ function heatmap(values, scale) {
   const canvas = el("canvas", { class: "heatmap", role: "img", width: values[0].length, height: values.length });
   const context = canvas.getContext("2d");
   values.forEach((row, y) => row.forEach((value, x) => {
+    if (!Number.isFinite(value)) return;
     context.fillStyle = css(colour(value, scale));
     context.fillRect(x, y, 1, 1);
   }));
@@ -188,19 +197,24 @@ function heatmap(values, scale) {
 
 // The curve of an elementwise layer over the values that come in, and a dot to be placed on it.
 function plot(l, c) {
-  const { low, high } = PAGE.tensors[l], from = Math.min(0, ...low), to = Math.max(0, ...high);
+  const { low, high } = PAGE.tensors[l], from = lowest([0, ...low]), to = highest([0, ...high]);
   const xs = Array.from({ length: 241 }, (_, i) => from + ((to - from || 1) * i) / 240);
-  const ys = xs.map((x) => bend(l, c, x)), bottom = Math.min(0, ...ys), top = Math.max(0, ...ys);
+  const ys = xs.map((x) => bend(l, c, x)), finite = ys.filter(Number.isFinite);
+  const bottom = lowest([0, ...finite]), top = highest([0, ...finite]);
   const X = (x) => 10 + (280 * (x - from)) / (to - from || 1), Y = (y) => 150 - (140 * (y - bottom)) / (top - bottom || 1);
   const dot = el("circle", { r: 6 });
-  const line = xs.map((x, i) => `${i ? "L" : "M"}${X(x).toFixed(1)} ${Y(ys[i]).toFixed(1)}`).join("");
+  const drawn = (i) => Number.isFinite(ys[i]);
+  const line = xs.map((x, i) => drawn(i) ? `${drawn(i - 1) ? "L" : "M"}${X(x).toFixed(1)} ${Y(ys[i]).toFixed(1)}` : "").join("");
   const picture = el("svg", { viewBox: "0 0 300 160", class: "curve", role: "img", "aria-label": "The layer's curve" },
     el("line", { x1: 10, x2: 290, y1: Y(0), y2: Y(0) }), el("line", { x1: X(0), x2: X(0), y1: 10, y2: 150 }),
     el("path", { d: line }), el("text", { x: X(0) + 6, y: 14 }, write(top, 4)), el("text", { x: X(0) + 6, y: 158 }, bottom < 0 ? write(bottom, 4) : ""), dot);
   const ends = el("p", { class: "ends" }, el("span", {}, write(from, 4)), el("span", {}, "what comes in"), el("span", {}, write(to, 4)));
   const show = (x) => {
+    const y = bend(l, c, x), seen = Number.isFinite(x) && Number.isFinite(y);
+    dot.setAttribute("visibility", seen ? "visible" : "hidden");
+    if (!seen) return;
     dot.setAttribute("cx", X(x));
-    dot.setAttribute("cy", Y(bend(l, c, x)));
+    dot.setAttribute("cy", Y(y));
   };
   return [el("div", { class: "plot" }, picture, ends), show];
 }

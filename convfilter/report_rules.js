@@ -35,12 +35,12 @@ const RULES = {
   maximum: (l, c, input, v, h) => seen(input, c, v, h).reduce((best, x) => (x > best || Number.isNaN(x) ? x : best), -Infinity),
   mean: (l, c, input, v, h) => seen(input, c, v, h).reduce((sum, x) => sum + x, 0) / divisor(l, v, h),
   power(l, c, input, v, h) {
-    const p = Number(PAGE.layers[l].power), { rows, columns } = PAGE.layers[l];
+    const p = PAGE.layers[l].power, { rows, columns } = PAGE.layers[l];
     const values = seen(input, c, v, h);
-    if (p === Infinity) return Math.max(...values.map(Math.abs));
-    if (p === -Infinity) return Math.min(...values.map(Math.abs));
+    if (p === Infinity) return highest(values.map(Math.abs));
+    if (p === -Infinity) return lowest(values.map(Math.abs));
     const mean = values.reduce((sum, x) => sum + x ** p, 0) / values.length;
-    return (Math.abs(mean) * rows.size * columns.size) ** (1 / p);
+    return (mean * rows.size * columns.size) ** (1 / p);
   },
   blend(l, c, input, v, h) {
     let sum = 0;
@@ -59,7 +59,7 @@ const RULES = {
   },
   magnitude: (l, c, input, v, h) => Math.sqrt(pixel(l, input, v, h).reduce((sum, x) => sum + x * x, 0)),
   softmax2d(l, c, input, v, h) {
-    const values = pixel(l, input, v, h), top = Math.max(...values);
+    const values = pixel(l, input, v, h), top = highest(values);
     return Math.exp(values[c] - top) / values.reduce((sum, x) => sum + Math.exp(x - top), 0);
   },
   response(l, c, input, v, h) {
@@ -112,7 +112,7 @@ function bend(l, c, x) {
 }
 
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
-const clamp = (x, low, high) => Math.min(Math.max(x, Number(low)), Number(high));
+const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 const CURVES = {
   ELU: (x, { alpha }) => (x > 0 ? x : alpha * Math.expm1(x)),

@@ -106,11 +106,12 @@ const PARTS = {
     return v.length * h.length === 1 ? [copied(state.channel, v[0], h[0])] : [one.show(), say("Sum of the products")];
   },
   maximum(l, state, input, v, h, result) {
-    const values = table(v, h, (a, b) => at(input, state.channel, a, b, NaN)), flat = values.flat();
-    const first = flat.indexOf(flat.find((value) => Math.fround(value) === result));
+    const values = table(v, h, (a, b) => at(input, state.channel, a, b, -Infinity)), flat = values.flat();
+    const count = seen(input, state.channel, v, h).length;
+    const first = count ? flat.indexOf(flat.find((value) => Math.fround(value) === result)) : -1;
     const where = first < 0 ? "" : `, in row ${v[Math.floor(first / h.length)].j}, column ${h[first % h.length].j}`;
     const mark = (y, x) => (y * h.length + x === first ? "largest" : padding(v, h)(y, x));
-    return [...windowOf(l, state, values, v, h, mark), say(`The largest of ${seen(input, state.channel, v, h).length} values${where}`)];
+    return [...windowOf(l, state, values, v, h, mark), say(count ? `The largest of ${count} values${where}` : "All of the window is padding, which is −∞ here")];
   },
   mean(l, state, input, v, h) {
     const sum = seen(input, state.channel, v, h).reduce((a, b) => a + b, 0);
@@ -118,10 +119,12 @@ const PARTS = {
     return [...windowOf(l, state, values, v, h), say(`Sum ${write(sum, 6)}, divided by ${write(divisor(l, v, h))}`)];
   },
   power(l, state, input, v, h) {
-    const p = Number(PAGE.layers[l].power), values = table(v, h, (a, b) => at(input, state.channel, a, b, NaN));
-    const sum = seen(input, state.channel, v, h).reduce((a, b) => a + b ** p, 0);
+    const p = PAGE.layers[l].power, values = table(v, h, (a, b) => at(input, state.channel, a, b, null));
+    const there = seen(input, state.channel, v, h), size = v.length * h.length;
+    const more = there.length < size ? `, times ${size}/${there.length} for the values that are not there` : "";
+    const sum = (there.reduce((a, b) => a + b ** p, 0) * size) / there.length;
     const text = Number.isFinite(p)
-      ? `The sum of the values to the power of ${write(p)} is ${write(sum, 6)}; its root of that order`
+      ? `The sum of the values to the power of ${write(p)}${more} is ${write(sum, 6)}; its root of that order`
       : `The ${p > 0 ? "largest" : "smallest"} of the values without their signs`;
     return [...windowOf(l, state, values, v, h), say(text)];
   },
@@ -151,7 +154,7 @@ const PARTS = {
     return [say(`The root of ${joined(squares)} = √${write(values.reduce((sum, x) => sum + x * x, 0), 6)}`)];
   },
   softmax2d(l, state, input, v, h) {
-    const values = pixel(l, input, v, h), top = Math.max(...values);
+    const values = pixel(l, input, v, h), top = highest(values);
     const sum = values.reduce((a, x) => a + Math.exp(x - top), 0);
     const less = (value) => `exp(${write(value, 4)} − ${bracket(top, 4)})`;
     return [say(`${less(values[state.channel])} = ${write(Math.exp(values[state.channel] - top), 5)}, divided by the sum over the ${values.length} channels, ${write(sum, 5)}`)];

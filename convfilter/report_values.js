@@ -1,7 +1,8 @@
 // From the numbers that the page carries to the value of any pixel of any layer: the layers' arithmetic, once more.
 // A tensor is an activation (C, H, W): tensor 0 is the picture, tensor n what comes out of layer n.
 
-const PAGE = JSON.parse(document.getElementById("page").textContent);
+const WORDS = new Map([["NaN", NaN], ["Infinity", Infinity], ["-Infinity", -Infinity]]); // numbers that JSON has not
+const PAGE = JSON.parse(document.getElementById("page").textContent, (key, value) => WORDS.get(value) ?? value);
 const carried = {}; // exact values by tensor, weights by layer and pictures by tensor, once they are unpacked
 const remembered = {}; // the last grid of each tensor
 

@@ -90,6 +90,7 @@ def reduce_picture(values: torch.Tensor, factor: int) -> tuple[torch.Tensor, tor
     values = torch.nan_to_num(values, 0.0, 0.0, 0.0)
     if factor > 1:
         values = nn.functional.avg_pool2d(values, factor, ceil_mode=True, count_include_pad=False)
+        values = torch.nan_to_num(values, 0.0)  # the sum of a block may be more than a float holds
     low, high = values.flatten(1).min(1).values, values.flatten(1).max(1).values
     scale = torch.where(high > low, 255 / (high.double() - low.double()), 0.0)
     return ((values.double() - low.double()[:, None, None]) * scale[:, None, None]).round().to(torch.uint8), low, high
@@ -161,7 +162,7 @@ def _numbers(kind: str, layer: Layer, module: nn.Module, x: torch.Tensor) -> dic
         case "mean":
             return {"padded": given.get("count_include_pad", False), "divisor": given.get("divisor_override") or 0}
         case "power":
-            return {"power": _plain(float(given["norm_type"]))}
+            return {"power": float(given["norm_type"])}
         case "padding":
             return {"value": given.get("value", 0)}
         case "shuffle" | "unshuffle":
@@ -171,7 +172,7 @@ def _numbers(kind: str, layer: Layer, module: nn.Module, x: torch.Tensor) -> dic
         case "affine":
             return _affine(module, x)
         case "curve":
-            numbers = {name: _plain(value) for name, value in given.items() if isinstance(value, int | float | str)}
+            numbers = {name: value for name, value in given.items() if isinstance(value, int | float | str)}
             if layer.name == "PReLU":
                 numbers["init"] = module.weight.tolist()
             return {"curve": layer.name, "arguments": numbers}
@@ -195,7 +196,7 @@ def _affine(module: nn.Module, x: torch.Tensor) -> dict:
     mean, variance = getattr(module, "running_mean", None), getattr(module, "running_var", None)
     if mean is None:
         mean, variance = x.double().mean((1, 2)), x.double().var((1, 2), unbiased=False)
-    root = (variance.double() + module.eps).sqrt()
+    root = (variance.float().double() + module.eps).sqrt()  # a float's infinity, where PyTorch's overflows
     weight = torch.ones(len(root)) if module.weight is None else module.weight.detach()
     bias = torch.zeros(len(root)) if module.bias is None else module.bias.detach()
     return {"mean": mean.tolist(), "root": root.tolist(), "weight": weight.tolist(), "bias": bias.tolist()}
@@ -225,13 +226,6 @@ def _axis(axis: Axis, n: int, m: int) -> dict:
 
 def _blocks(size: int) -> dict:
     return {"kind": "blocks", "size": size}
-
-
-def _plain(value):
-    """A number that JSON can write; the script reads the words Infinity and -Infinity as numbers."""
-    if isinstance(value, float) and math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return value
 
 
 def _start(share: float, part: int, whole: int) -> int:

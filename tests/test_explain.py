@@ -250,6 +250,8 @@ def test_receptive_fields_by_hand(text, field, jump):
         ("Conv2d(1, 1, 3) | ReLU6 | box(2)", (0, 6)),
         ("Conv2d(1, 1, 3) | Softsign | ConstantPad2d(1, 7)", (-1, 7)),
         ("Conv2d(1, 1, 3) | Hardtanh(-2, 5)", (-2, 5)),
+        ("MaxPool2d(2, stride=1, padding=1, dilation=(513, 1))", (None, 255)),  # a row of padding alone, -inf
+        ("MaxPool2d(3, stride=1, padding=1, dilation=256)", (0, 255)),
     ],
 )
 def test_ranges_by_hand(text, bounds):

@@ -148,6 +148,38 @@ def test_formulas_by_hand(text, place, line):
     assert line in steps[-1].working.lines
 
 
+def test_padding_of_a_max_pool_is_less_than_all():
+    (step,) = follow("MaxPool2d(3, stride=2, padding=1)", 0, 0, picture=-torch.ones(1, 1, 6, 6))
+    window = step.working.equations[0][0][0]
+    assert numbers(window) == [[-torch.inf] * 3, [-torch.inf, -1, -1], [-torch.inf, -1, -1]]
+    (step,) = follow("MaxPool2d(2, stride=1, padding=1, dilation=5)", 0, 0, picture=torch.ones(1, 1, 4, 4))
+    assert step.value == step.working.total == -torch.inf
+    assert step.working.lines[1] == "all of it is padding, which is -inf here: -inf"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Filter2d([[1e38]]) | sobel_x", np.nan),
+        ("Filter2d([[1e38]]) | AvgPool2d(2) | MaxPool2d(2) | LPPool2d(2, 2)", np.inf),
+        ("Filter2d([[1e38]]) | Filter2d([[1]], [[-1]]) | Conv2d(2, 1, 3, bias=0, weight=[box]) | MaxPool2d(2)", np.nan),
+        ("Filter2d([[1e38]], [[-1e38]]) | Magnitude", np.inf),
+        ("Filter2d([[1e38]]) | InstanceNorm2d(1)", np.nan),
+        ("Filter2d([[1e35]]) | InstanceNorm2d(1)", 0),
+        ("Filter2d([[0]]) | LocalResponseNorm(3, k=0)", np.nan),
+        ("LocalResponseNorm(3, k=-1)", np.nan),
+        ("sobel_x | LPPool2d(1, 2)", None),
+        ("Filter2d([[-1]]) | LPPool2d(3, 2)", np.nan),
+    ],
+)
+def test_what_is_no_number_is_followed_as_torch_has_it(text, value):
+    for step in follow(text, 3, 2, picture=NOISE + 1):
+        np.testing.assert_allclose(torch.tensor(step.working.total).float(), step.value, rtol=1e-5)
+        assert write_steps([step]).isascii()
+    if value is not None:
+        np.testing.assert_equal(step.value, value)
+
+
 def test_the_channels_that_add_most_are_shown_and_all_are_counted():
     pipeline = parse("Conv2d(1, 20, 3) | Conv2d(20, 2, 3)")
     steps = explain_pixel(pipeline, build(pipeline), NOISE, Place(1, 5, 6))

@@ -38,7 +38,10 @@ PIPELINES = [
     "MaxPool2d(3, stride=2, padding=1, ceil_mode=True) | MaxPool2d(2, dilation=2, stride=1)",
     "AvgPool2d(3, stride=2, padding=1, ceil_mode=True) | AvgPool2d((2, 3), 1, padding=1, count_include_pad=False)",
     "AvgPool2d(4, stride=3, padding=2, ceil_mode=True, divisor_override=5)",
+    "MaxPool2d(2, stride=1, padding=1, dilation=(24, 1)) | ReLU",
     "ReLU | LPPool2d(3, 2, stride=3, ceil_mode=True) | LPPool2d(inf, 2)",
+    "LPPool2d(1, 2) | LPPool2d(3, 2, ceil_mode=True)",
+    "ConstantPad2d(1, -inf) | MaxPool2d(3) | Hardtanh(-inf, 0.5)",
     "AdaptiveAvgPool2d((7, None)) | AdaptiveMaxPool2d(4)",
     "FractionalMaxPool2d(2, output_ratio=0.7) | ReLU",
     "ConstantPad2d((1, -2, 3, 0), 3.5) | ReflectionPad2d(2) | ReplicationPad2d(3) | CircularPad2d(4) | ZeroPad2d(1)",
@@ -85,7 +88,7 @@ def show(context, tmp_path):
         page.on("request", lambda request: None if request.url == path.as_uri() else heard.append(request.url))
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-ready=true]")
-        small = x[..., :50, :50]  # of large pictures a corner will do
+        small = x[..., :51, :51]  # of large pictures a corner will do
         return page, [tensor[0] for tensor in (small, *activations(network, small))]
 
     yield open_report
@@ -124,9 +127,10 @@ def numbers(section, caption: str) -> list[str]:
 
 
 def go_to(page, section, y: int, x: int) -> None:
-    for box, value in enumerate((y, x)):
+    for box, (value, said) in enumerate([(y, f"Row {y}, "), (x, f", column {x} of")]):
         section.locator(".place input").nth(box).fill(str(value))
         page.keyboard.press("Enter")
+        section.locator(f"b:text('{said}')").first.wait_for()  # or the next number would be drawn over
     section.locator(f"text=Row {y}, column {x} of channel 0").first.wait_for()
 
 
@@ -152,6 +156,51 @@ def test_hovering_shows_the_sum_of_the_pixel(show):
     below = int(edges[0].argmin())
     page.mouse.move(*point(page.locator("#layer-2 canvas[tabindex]"), *divmod(below, 28), bent))
     page.locator(f"#layer-2 code:text('ReLU(−{-edges[0].min().item():.0f}) = 0')").wait_for()
+
+
+@pytest.mark.parametrize("text", ["blur(sigma=67)", "Conv2d(1, 64, 1) | Conv2d(64, 2, 51)", "Conv2d(1, 64, 51)"])
+def test_large_kernels_are_drawn(show, text):
+    page, _ = show(text, torch.zeros(1, 1, 51, 51))
+    page.select_option("#scale", "layer")
+    assert page.locator(".kernels canvas.heatmap").count() >= 1
+    page.locator(".kernels details", has_text="numbers").first.locator("summary").click()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Filter2d([[1e38]]) | ReLU",
+        "Filter2d([[1e38]], [[-1e38]]) | Magnitude | InstanceNorm2d(1)",
+        "CELU(-0.1) | MaxPool2d(2, stride=1, padding=1, dilation=(41, 2)) | Softmax2d",
+    ],
+)
+def test_infinity_is_said_and_drawn_nowhere(show, text):
+    page, tensors = show(text, GRAY - 100)
+    for layer, tensor in enumerate(tensors[1:], start=1):
+        section = page.locator(f"#layer-{layer}")
+        for y, x in [(0, 0), *(~tensor[0].isfinite()).nonzero()[:2].tolist(), (tensor.shape[1] - 1, 5)]:
+            go_to(page, section, y, x)
+            np.testing.assert_allclose(result(section), tensor[0, y, x].item(), rtol=1e-5)
+
+
+def test_what_is_not_in_a_window_has_no_value(show):
+    text = "sobel_x | MaxPool2d(3, 2, 1) | LPPool2d(2, 3, ceil_mode=True)"
+    page, (*_, pooled) = show(text, torch.arange(1200.0).square().view(1, 1, 40, 30) % 251)
+    page.locator("#layer-2 .place").wait_for()
+    section = page.locator("#layer-2")
+    go_to(page, section, 0, 0)
+    window = numbers(section, "window")
+    assert [window[i] for i in (0, 1, 2, 3, 6)] == ["−∞"] * 5 and "∞" not in "".join(window[4:6] + window[7:])
+    section = page.locator("#layer-3")
+    go_to(page, section, 6, 4)
+    window = [text.replace("−", "-") for text in numbers(section, "window")]
+    assert window.count("") == 3
+    total = sum(float(text) ** 2 for text in window if text)
+    assert (
+        f"{total * 9 / 6:g}" and "times 9/6 for the values that are not there" in section.locator(".sum").inner_text()
+    )
+    assert result(section) == pytest.approx(pooled[0, 6, 4].item(), rel=1e-5)
+    assert result(section) == pytest.approx((total * 9 / 6) ** 0.5, rel=1e-2)
 
 
 def test_the_window_is_outlined_where_it_lies(show):
