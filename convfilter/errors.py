@@ -90,9 +90,8 @@ def tidy(message: str, width: int = 40) -> str:
     >>> print(tidy("'" + "9" * 5000 + "' is not a valid integer; '\\udcff\udcff'"))
     '9999999999999999999999999999999999999...' is not a valid integer; '\xff\xff'
     """
-    text = escape(
-        re.sub(r"(?<!\\)\\udc([89a-f][0-9a-f])", r"\\x\1", message)
-    )  # as repr() writes bytes that are no text
+    bytes_shown = re.sub(r"(?<!\\)\\udc([89a-f][0-9a-f])", r"\\x\1", message)  # repr() writes bytes that are no text so
+    text = escape(bytes_shown)
     text = re.sub(rf"'((?:[^'\\]|\\.){{{width - 3}}})(?:[^'\\]|\\.){{4,}}'", r"'\1...'", text)
     return re.sub(rf"(?<!\S)([^\s']{{{width - 3}}})\S{{20,}}", r"\1...", text)
 

@@ -6,9 +6,11 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -904,14 +906,26 @@ def test_a_source_that_is_no_file_is_an_error_and_never_opened(tmp_path: Path) -
                 assert str(caught.value).startswith("cannot be read: ")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_a_picture_by_its_name(tmp_path: Path) -> None:
-    for name, expected in {"a.png": True, "a.txt": False}.items():
-        (tmp_path / name).write_bytes(GOOD)
-        (tmp_path / name).chmod(0)
-        assert is_picture(tmp_path / name) == expected
-        with pytest.raises(InputError, match="cannot be read: permission denied"):
-            read_header(tmp_path / name)
+@pytest.fixture
+def not_root() -> Iterator[None]:
+    """Be somebody else where we are root, who may read everything."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(user)
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="permissions as Unix has them")
+def test_a_file_that_may_not_be_read_is_a_picture_by_its_name(not_root: None) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # the user's own, which tmp_path may not be
+        for name, expected in {"a.png": True, "a.txt": False}.items():
+            path = Path(folder) / name
+            path.write_bytes(GOOD)
+            path.chmod(0)
+            assert is_picture(path) == expected
+            with pytest.raises(InputError, match="cannot be read: permission denied"):
+                read_header(path)
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are text there")

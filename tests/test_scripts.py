@@ -271,7 +271,7 @@ def test_a_picture_in_a_folder_that_the_disk_does_not_give_is_named(call, error,
     fault = ["-P", f"{tmp_path}/in/b.png", "-e", f"trace={call}", "-e", f"inject={call}:error={error}"]
     traced = ["strace", "-f", "-qq", "-o", os.devnull, *fault, *PROGRAM]
     done = subprocess.run([*traced, "edge", f"{tmp_path}/in", "-o", "out", "--dry-run"], capture_output=True, text=True)
-    if "strace:" in done.stderr:
+    if "strace:" in done.stderr and os.environ.get("CI") != "true":
         pytest.skip("processes may not be traced here")
     assert (done.returncode, done.stdout) == (1, "out/a_edge.png\nout/c_edge.png\n")
     assert done.stderr.startswith(f"convfilter: {tmp_path}/in/b.png: cannot be read: ") and done.stderr.count("\n") == 2
