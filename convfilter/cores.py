@@ -30,6 +30,8 @@ class Cores:
         >>> Cores(2).map(abs, [-1, -2, -3])
         [1, 2, 3]
         """
+        if len(items) == 1:
+            return [_alone(partial(function, items[0]))]
         values: list[Value] = [None] * len(items)
         numbers = iter(range(len(items)))
 

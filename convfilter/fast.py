@@ -232,9 +232,9 @@ def _largest(x: Tensor, effect: Effect) -> Tensor:
     for dim, axis in ((3, effect.columns), (2, effect.rows)):
         count = (x.shape[dim] - axis.span) // axis.stride + 1
         if axis.stride > 1:
-            places = [slice(i * axis.dilation, None, axis.stride) for i in range(axis.size)]
-            views = [x[:, :, place] if dim == 2 else x[..., place] for place in places]
-            x = reduce(torch.maximum, (view.narrow(dim, 0, count) for view in views))
+            starts, extent = range(0, axis.span, axis.dilation), (count - 1) * axis.stride + 1
+            places = [slice(start, start + extent, axis.stride) for start in starts]
+            x = reduce(torch.maximum, [x[:, :, place] if dim == 2 else x[..., place] for place in places])
             continue
         seen = 1  # pixels that the largest is taken of so far: twice as many each time
         while seen < axis.size:

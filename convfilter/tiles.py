@@ -1,5 +1,7 @@
 """The same answer as the whole network's, tile by tile, on all cores, in bounded memory."""
 
+from __future__ import annotations  # those of inner functions would be evaluated anew in each call
+
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,9 +22,9 @@ from convfilter.pipeline import Pipeline
 from convfilter.route import Route, Run, Tile, find_route, travel
 from convfilter.stretches import can_cut
 
-AREA = 1 << 19  # values of a tile in the layer that has most of them: more leave the cache, fewer cost more calls
+AREA = 3 << 18  # values of a tile in the layer that has most of them: more leave the cache, fewer cost more calls
 WIDTH = 1 << 11  # columns of a tile there
-WORK = 500_000  # pixels of a one-coefficient kernel from whose time on another thread is worth waking
+WORK = 800_000  # pixels of a one-coefficient kernel from whose time on another thread is worth waking
 KEEP = 1 << 28  # bytes of floats up to which the output is kept between its two readings; past them it is made twice
 
 Source = Callable[[slice, slice], NDArray[np.generic] | Tensor]

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+TURN = 0.02  # seconds of a turn at least: below a millisecond a single call times what the one before left behind
 PACKAGES = "convfilter", "torch", "numpy", "pillow", "opencv-python-headless", "scipy", "zlib-ng"
 
 
@@ -42,15 +43,22 @@ class Row:
         return "\n".join(lines)
 
 
-def take_turns(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Return each contender's seconds, a round of all of them at a time, after one round that does not count."""
+def take_turns(
+    contenders: Mapping[str, Callable[[], object]], rounds: int, turn: float = TURN
+) -> dict[str, list[float]]:
+    """Return each contender's seconds a call, a round of all of them at a time, after one round that does not count.
+
+    A turn is as many calls as fill its seconds, as ``timeit`` does it: most often one.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
         for name, run in contenders.items():
-            start = time.perf_counter()
-            run()
+            calls, start = 0, time.perf_counter()
+            while not calls or time.perf_counter() - start < turn:
+                run()
+                calls += 1
             if number:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append((time.perf_counter() - start) / calls)
     return seconds
 
 
