@@ -39,6 +39,8 @@ def answer(
         raise UsageError(f"{chosen[0]} and {chosen[1]} ask for two answers; choose one of them")
     if size and image:
         raise UsageError("--size and --image both say how large the picture is; give one of them")
+    if size and code:
+        raise UsageError("--code prints a script that takes every size; leave out --size")
     if pixel and not image:
         raise UsageError("--pixel needs a picture: give one with --image")
     columns = shutil.get_terminal_size().columns

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from convfilter.errors import shorten
 from convfilter.layers import same_size
-from convfilter.literals import quote, write_double, write_number, write_value
+from convfilter.levels import is_random, measure_noise, write_levels
+from convfilter.literals import quote, write_number, write_value
 from convfilter.matrices import Matrix
 from convfilter.meaning import Layer
 from convfilter.norm import Norm
@@ -30,7 +31,8 @@ MAGNITUDE = [
 class Photo:
     """The picture that a script reads: its file, Pillow's mode, and the value in it that means white.
 
-    ``transparent`` says that it must be laid over ``background``, and ``turned`` that its EXIF data may say so.
+    ``transparent`` says that it must be laid over ``background``, ``turned`` that it may lie on its side, as its EXIF
+    data say, and ``tiff`` that Pillow then turns it by itself.
     """
 
     path: str = "photo.jpg"
@@ -38,7 +40,13 @@ class Photo:
     white: float = 255
     transparent: bool = False
     turned: bool = True
+    tiff: bool = False
     background: str = "white"
+
+    @property
+    def whole(self) -> bool:
+        """Whether its values are whole numbers."""
+        return self.mode[0] != "F"
 
 
 def write_code(
@@ -46,6 +54,8 @@ def write_code(
     *,
     photo: Photo = Photo(),
     output: str = "photo_filtered",
+    single: bool = False,
+    folder: str = "",
     seed: int = 0,
     white: float = 255.0,
     norm: Norm = Norm(),  # noqa: B008
@@ -54,7 +64,8 @@ def write_code(
 ) -> str:
     """Return a Python script that runs the pipeline on a picture with torch, numpy and Pillow alone.
 
-    It writes ``output`` and .png, or one PNG a channel, _0.png and so on. Their pixels are to the last bit those that
+    It writes ``output`` and .png, or one PNG a channel, _0.png and so on, where the one that is chosen is not to be the
+    ``single`` one; it makes ``folder`` first, if there is one to be made. Their pixels are to the last bit those that
     the program writes with ``exact``; its quicker ways may differ by a gray level here and there, where kernels are
     large. Their bytes are Pillow's. Two things are left to the program: a channel of random weights that is flat but
     for rounding is black there, and NaN or infinity an error. ``white`` is a white pixel's value in the tensor,
@@ -90,7 +101,7 @@ def write_code(
     <BLANKLINE>
     """
     count, names = pipeline.channels(1), {layer.name for layer in pipeline.layers}
-    random = [number for number, layer in enumerate(pipeline.layers) if _is_random(layer)]
+    random = [number for number, layer in enumerate(pipeline.layers) if is_random(layer)]
     modules, weights, c = [], [], 1
     for number, layer in enumerate(pipeline.layers):
         modules += _modules(layer, c, skip="FractionalMaxPool2d" in names or number < max(random, default=-1))
@@ -98,9 +109,10 @@ def write_code(
         c = layer.effect.channels(c)
     lines = [
         f"# {ascii(shorten(str(pipeline), LINE - 2))[1:-1]}",
+        *(["import os", ""] if folder else []),
         "import numpy as np",
         "import torch",
-        f"from PIL import Image{', ImageOps' if photo.turned else ''}",
+        f"from PIL import Image{', ImageOps' if photo.turned and not photo.tiff else ''}",
         "from torch import nn",
         *(MAGNITUDE if "Magnitude" in names else [""]),
         *([f"torch.manual_seed({seed})"] if random else []),
@@ -114,9 +126,13 @@ def write_code(
         "    y = network(x)[0]",
         "",
     ]
-    gray = _gray(norm, white, bits, _noise(pipeline, white))
-    if count == 1:
-        lines += [line.replace("values", "y[0]") for line in gray]
+    lines += [f"os.makedirs({quote(folder)}, exist_ok=True)"] if folder else []
+    gray = list(
+        write_levels(norm, white, bits, measure_noise(pipeline, white, photo.whole and white % photo.white == 0))
+    )
+    if count == 1 or single:
+        only = f"y[{channels[0] if channels else 0}]"
+        lines += [line.replace("values", only) for line in gray]
         lines.append(f"Image.fromarray(pixels).save({quote(output + '.png')})")
     else:
         number = "{channel}" if count <= 10 else f"{{channel:0{len(str(count - 1))}}}"
@@ -196,7 +212,10 @@ def _weight(matrix: Matrix, target: str, text: str) -> Iterator[str]:
 def _read(photo: Photo, white: float) -> Iterator[str]:
     """The statements that read the picture as the tensor ``x``, 1x1xHxW."""
     opened = f"Image.open({quote(photo.path)})"
-    opened = f"ImageOps.exif_transpose({opened})" if photo.turned else opened
+    if photo.turned and photo.tiff:
+        opened = f'Image.open(open({quote(photo.path)}, "rb"))'  # one opened by its name may stay on its side
+    elif photo.turned:
+        opened = f"ImageOps.exif_transpose({opened})"
     array = "np.array(picture, np.float32)"
     if white != photo.white:
         scale = f"* ({white!r} / {photo.white!r})" if white != 1 else f"/ {photo.white!r}"
@@ -208,62 +227,11 @@ def _read(photo: Photo, white: float) -> Iterator[str]:
         yield f'picture = Image.new("RGB", colours.size, {quote(photo.background)})'
         yield 'picture.paste(colours.convert("RGB"), mask=colours.getchannel("A"))'
         yield 'picture = picture.convert("L")'
+    elif photo.mode == "LAB":  # Pillow has no way from LAB to L but by RGB
+        yield f'picture = {opened}.convert("RGB").convert("L")'
     else:
         yield f'picture = {opened}.convert("L")'
     yield f"x = torch.from_numpy({array})[None, None]"
-
-
-def _gray(norm: Norm, white: float, bits: int, noise: float) -> Iterator[str]:
-    """The statements that turn ``values`` into ``pixels``, as ``norm`` says."""
-    levels = (1 << bits) - 1
-    black = None if norm.vmin is None else write_double(norm.vmin)
-    bright = None if norm.vmax is None else write_double(norm.vmax)
-    values = "values.abs()" if norm.mode == "abs" else "values"
-    if norm.mode == "clip":
-        black, bright = map(write_double, norm.limits(0.0, 0.0, white)[:2])
-    one_end = norm.mode != "clip" and (norm.vmin is None) != (norm.vmax is None)
-    fixed = black is not None and bright is not None
-    if norm.mode == "symmetric" and not fixed:
-        yield "top = values.abs().max().item()"
-        yield f"top = top if top > {noise:.3g} else 1"
-    low = black or {"minmax": "values.min().item()", "abs": "0", "symmetric": "-top"}.get(norm.mode)
-    high = (
-        bright or {"minmax": "values.max().item()", "abs": "values.abs().max().item()", "symmetric": "top"}[norm.mode]
-    )
-    yield f"low, high = {low}, {high}"
-    if one_end:  # beyond all values it saturates
-        yield "low = low if low < high else high - 1" if bright else "high = high if high > low else low + 1"
-    scale = f"{levels} / (high - low)"
-    if not fixed and not one_end and norm.mode != "symmetric":
-        more = f"high - low > {noise:.3g}" if noise and black is bright is None else "high != low"
-        scale += f" if {more} else 0"
-    yield f"scale = {scale}"
-    kind = "byte()" if bits == 8 else "to(torch.uint16)"
-    yield f"pixels = (({values} - low) * scale).round().clamp(0, {levels}).{kind}.numpy()"
-
-
-def _noise(pipeline: Pipeline, white: float) -> float:
-    """What rounding alone can make of a flat picture: ``network.rounding_noise`` where all weights are known, else 0.
-
-    Whole numbers are not rounded: 0 for them too.
-    """
-    bound, convolutions, whole = white, 0, white == int(white)
-    for layer in pipeline.layers:
-        matrices = [matrix for kernel in layer.kernels for matrix in kernel.matrices]
-        if _is_random(layer) and layer.name != "FractionalMaxPool2d":
-            return 0.0
-        if matrices:
-            convolutions += 1
-            whole = whole and all(value == int(value) for matrix in matrices for row in matrix for value in row)
-            bound *= max(sum(abs(value) for row in matrix for value in row) for matrix in matrices)
-    return 0.0 if whole or convolutions > 2 else 4e-7 * bound
-
-
-def _is_random(layer: Layer) -> bool:
-    if layer.name == "Conv2d":
-        kernels = sum(len(kernel.matrices) for kernel in layer.kernels)
-        return kernels < layer.effect.out_channels or dict(layer.kwargs).get("bias", True) is True
-    return layer.name in ("ConvTranspose2d", "FractionalMaxPool2d")
 
 
 def _indent(lines) -> Iterator[str]:

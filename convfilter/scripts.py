@@ -3,9 +3,10 @@
 import os
 
 from convfilter.code import Photo, write_code
-from convfilter.errors import InputError, UsageError, escape
+from convfilter.errors import InputError, PipelineError, UsageError, escape
 from convfilter.names import clean, split_name
 from convfilter.norm import Norm
+from convfilter.parts import check_names, find_single_file
 from convfilter.pipeline import Pipeline
 from convfilter.settings import Options
 
@@ -39,20 +40,31 @@ def write_script(
     >>> write_script(parse("edge | ReLU"), "of/holes.png").splitlines()[-1]
     'Image.fromarray(pixels).save("of/holes_edge-ReLU.png")'
     """
+    if output == "-":
+        raise UsageError("--code: the script writes files; leave out -o -, or name a folder or a file")
     wanted = {"grid": False, "steps": False, "frames": "first", "name": None, "format": None}
     for option, plain in wanted.items():
         if others.get(option, plain) not in (plain, "png" if option == "format" else plain):
             raise UsageError(f"--code prints a script for single PNGs of one picture; leave out --{option}")
     options = Options(output, norm=norm, vmin=vmin, vmax=vmax, bits=int(bits), channels=channels, white=white)
     options.check(pipeline)
+    if options.suffix != ".png":
+        raise UsageError(f"-o {escape(output)}: --code prints a script for PNGs; give it the suffix .png")
+    check_names(pipeline, options, several=False)
+    file = find_single_file(options)
+    if file and picture and os.path.realpath(file) == os.path.realpath(picture):
+        raise UsageError(f"-o {escape(file)}: is an input, and no input is replaced; choose another name")
+    folder = os.path.dirname(file) if file else output
     if picture and os.path.isfile(picture):
-        photo = _look_at(picture, background)
+        photo = _look_at(picture, pipeline, background)
     else:
         photo = Photo(picture if picture and picture != "-" and not os.path.isdir(picture) else Photo.path)
     return write_code(
         pipeline,
         photo=photo,
-        output=_name(photo.path, pipeline, output),
+        output=file[:-4] if file else _name(photo.path, pipeline, output),
+        single=file is not None,
+        folder="" if not folder or os.path.isdir(folder) else folder,
         seed=seed,
         white=white,
         norm=Norm(norm, vmin, vmax),
@@ -61,27 +73,27 @@ def write_script(
     )
 
 
-def _look_at(path: str, background: str) -> Photo:
+def _look_at(path: str, pipeline: Pipeline, background: str) -> Photo:
     from PIL import Image
 
     from convfilter.images import read_header, read_pictures
 
     try:
-        mode, white = read_header(path).mode, 255
+        header = read_header(path)
+        pipeline.shapes((1, header.height, header.width))
+        mode, white = header.mode, 255
         if mode[0] in "IF":
             white = next(read_pictures(path)).white
     except InputError as error:
         raise InputError(f"{escape(path)}: {error}") from None
+    except PipelineError as error:
+        raise InputError(f"{escape(path)}: {error.reason}") from None
     with Image.open(path) as image:
         turned = image.getexif().get(ORIENTATION, 1) != 1
-        return Photo(path, mode, white, image.has_transparency_data, turned, background)
+        tiff = image.format == "TIFF"
+        return Photo(path, mode, white, image.has_transparency_data, turned, tiff, background)
 
 
-def _name(path: str, pipeline: Pipeline, output: str | None) -> str:
-    folder, name = os.path.split(path)
-    stem = f"{split_name(name)[0]}_{clean(pipeline.name)}"
-    if output is None or output == "-":
-        return os.path.join(folder, stem)
-    if output.lower().endswith(".png") and not os.path.isdir(output):
-        return output[:-4]
-    return os.path.join(output, stem)
+def _name(path: str, pipeline: Pipeline, folder: str | None) -> str:
+    beside, name = os.path.split(path)
+    return os.path.join(beside if folder is None else folder, f"{split_name(name)[0]}_{clean(pipeline.name)}")

@@ -144,9 +144,32 @@ def test_options_give_the_programs_pixels(options):
 
 @pytest.mark.parametrize("text", ["edge", "blur", "sobel", "Filter2d(box(7))", "ReLU", "Filter2d(log)"])
 @pytest.mark.parametrize("norm", ["minmax", "abs", "symmetric", "clip"])
-def test_flat_pictures_are_as_flat(text, norm):
+@pytest.mark.parametrize("white", [255.0, 1.0])
+def test_flat_pictures_are_as_flat(text, norm, white):
     Image.new("L", (40, 50), 77).save("a.png")
-    compare(text, norm=norm)
+    compare(text, norm=norm, white=white)
+
+
+FLAT = [
+    "Conv2d(1, 1, 5, bias=0.1, weight=edge)",
+    "Conv2d(1, 1, 5, bias=1000000, weight=edge)",
+    "Conv2d(1, 3, 5, bias=False, weight=[edge, edge, edge]) | Conv2d(3, 1, 5, bias=False, weight=[edge])",
+    "edge | edge",
+    "AvgPool2d(3)",
+    "edge | Sigmoid",
+]
+
+
+@pytest.mark.parametrize("text", FLAT)
+@pytest.mark.parametrize("value", [0, 77, 255])
+def test_what_rounding_alone_makes_is_no_picture(text, value):
+    picture = np.full((40, 50), value, np.uint8)
+    picture[::7, ::5] ^= 1  # so little that a deep kernel's own rounding is as large
+    for one in (picture, np.full((40, 50), value, np.uint8)):
+        Image.fromarray(one).save("a.png")
+        for options in ({}, {"white": 1.0}, {"vmin": 0.0}, {"white": 1.0, "vmin": 0.0}, {"white": 1.0, "vmax": 9.0}):
+            compare(text, **options)
+            compare(text, norm="abs", **options)
 
 
 def test_more_than_ten_channels_are_numbered_alike():
@@ -169,6 +192,9 @@ def pictures():
     exif = Image.Exif()
     exif[274] = 6
     yield "turned.jpg", Image.fromarray(rgba[:7, :, :3].copy(), "RGB"), {"exif": exif}
+    for mode in (np.uint8, np.uint16):
+        yield f"turned{np.dtype(mode).itemsize}.tif", Image.fromarray(noise(9, 7, mode, 256)), {"exif": exif}
+    yield "lab.tif", Image.frombytes("LAB", (9, 9), rgba[..., :3].tobytes()), {}
     yield "cmyk.jpg", Image.fromarray(rgba, "CMYK"), {}
     yield "animation.gif", palette, {"save_all": True, "append_images": [palette.rotate(90)]}
 
@@ -265,6 +291,12 @@ def test_it_runs_as_a_program_of_its_own():
         (["edge", "--code", "--format", "npy"], "leave out --format"),
         (["edge", "--code", "--frames", "all"], "leave out --frames"),
         (["edge", "--code", "--name", "x"], "leave out --name"),
+        (["edge", "--code", "-o", "-"], "leave out -o -"),
+        (["edge", "--code", "-o", "x.npy"], "the suffix .png"),
+        (["edge", "--code", "-o", "x.jpg"], "the suffix .png"),
+        (["tutorial", "--code", "-o", "x.png"], "there are several channels"),
+        (["edge", "--code", "a.png", "-o", "./a.png"], "no input is replaced"),
+        (["explain", "edge", "--code", "--size", "9x9"], "leave out --size"),
         (["tutorial", "--code", "--channels", "2"], "channels 0 to 1"),
         (["run", "Conv2d(3, 1, 1)", "--code"], "it takes 3 channels"),
     ],
@@ -273,6 +305,29 @@ def test_what_a_script_cannot_do_is_refused(arguments, words):
     done = CliRunner().invoke(cli, arguments)
     assert (done.exit_code, done.stdout) == (2, "")
     assert words in done.stderr
+
+
+def test_one_chosen_channel_goes_where_o_says():
+    Image.fromarray(noise()).save("a.png")
+    code = write_script(parse("tutorial"), "a.png", channels=(1,), output="new/of/x.png")
+    exec(compile(code, "script", "exec"), {})
+    assert [result.status for result in run_files("tutorial", ["a.png"], channels=(1,), output="theirs.png")] == [
+        "done"
+    ]
+    assert os.listdir("new/of") == ["x.png"]
+    assert np.array_equal(np.array(Image.open("new/of/x.png")), np.array(Image.open("theirs.png")))
+
+
+def test_a_folder_that_is_not_there_is_made():
+    Image.fromarray(noise()).save("a.png")
+    exec(compile(write_script(parse("tutorial"), "a.png", output="new"), "script", "exec"), {})
+    assert sorted(os.listdir("new")) == ["a_tutorial_0.png", "a_tutorial_1.png"]
+
+
+def test_a_picture_that_is_too_small_is_named():
+    Image.fromarray(noise(3, 3)).save("a.png")
+    done = CliRunner().invoke(cli, ["edge", "--code", "a.png"])
+    assert done.exit_code == 1 and "a.png: " in done.stderr and "larger than" in done.stderr
 
 
 def test_code_needs_no_picture_and_no_torch():
