@@ -70,6 +70,9 @@ class Size(click.ParamType):
         return int(size)
 
 
+MOST = 9_999_999  # rows, columns and channels that a number on the command line may name
+
+
 class Numbers(click.ParamType):
     """Two whole numbers (or as many as ``counts`` has), such as 640x480 or 3,5; kept as a tuple."""
 
@@ -80,11 +83,12 @@ class Numbers(click.ParamType):
         if isinstance(value, tuple):
             return value
         words = str(value).lower().split(self.mark)
-        if len(words) in self.counts and all(re.fullmatch(r"\s*[0-9]{1,7}\s*", word) for word in words):
+        if len(words) in self.counts and all(re.fullmatch(r"\s*[0-9]{1,9}\s*", word) for word in words):
             numbers = tuple(map(int, words))
-            if min(numbers) >= self.least:
+            if min(numbers) >= self.least and max(numbers) <= MOST:
                 return numbers
-        self.fail(f"{value!r} is no {self.name}; write whole numbers, such as {self.example}", param, ctx)
+        numbers = f"whole numbers from {self.least} to {MOST:,}"
+        self.fail(f"{value!r} is no {self.name}; write {numbers}, such as {self.example}", param, ctx)
 
 
 class Channels(click.ParamType):

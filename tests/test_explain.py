@@ -376,6 +376,7 @@ def test_the_command_takes_the_size_from_a_picture(tmp_path):
         (["edge", "--json", "--size", "4x100"], 2, ["Conv2d: the picture is 4 wide here", "^^^^"]),
         (["edge", "--size", "100"], 2, ["'100' is no size", "640x480"]),
         (["edge", "--size", "0x100"], 2, ["'0x100' is no size"]),
+        (["edge", "--size", "10000000x5"], 2, ["whole numbers from 1 to 9,999,999"]),
         (["edge", "--size", "9x9", "--image", "a.png"], 2, ["give one of them"]),
         (["edge", "--image", "no\nsuch.png"], 1, ["no\\nsuch.png: cannot be read"]),
         (["egde"], 2, ["did you mean edge?"]),
