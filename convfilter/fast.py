@@ -27,8 +27,8 @@ TRANSFORMS = 64  # input times output channels up to which FFT stays quicker
 VECTOR = 16  # channels that oneDNN computes at once; fewer are padded to as many
 BANK = 2  # kernels that a picture's strips go through one after the other; more are quicker as phases
 
-NEVER_FALLING = (  # these may move behind a max pool, to fewer pixels
-    nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.LogSigmoid, nn.SELU, nn.Softsign, nn.Hardsigmoid,
+NEVER_FALLING = (  # these may move behind a max pool, to fewer pixels; Softplus falls a little at its threshold
+    nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.LogSigmoid, nn.SELU, nn.Softsign, nn.Hardsigmoid,
 )  # fmt: skip
 
 Apply = Callable[[Tensor], Tensor]
@@ -68,10 +68,17 @@ def choose_steps(effects: Sequence[Effect], network: nn.Sequential) -> tuple[Ste
     layers = list(zip(effects, network, strict=True))
     for i in range(1, len(layers)):
         j = i
-        while j and isinstance(layers[j][1], nn.MaxPool2d) and isinstance(layers[j - 1][1], NEVER_FALLING):
+        while j and _sees_pixels(*layers[j]) and isinstance(layers[j - 1][1], NEVER_FALLING):
             layers[j - 1 : j + 1] = layers[j], layers[j - 1]
             j -= 1
     return tuple(choose_step(effect, module) for effect, module in layers)
+
+
+def _sees_pixels(effect: Effect, module: nn.Module) -> bool:
+    """Whether this is a max pool of which every window holds a pixel, and gives its value, not -inf."""
+    return isinstance(module, nn.MaxPool2d) and not any(
+        axis.dilation > 1 and axis.before for axis in (effect.rows, effect.columns)
+    )
 
 
 def choose_step(effect: Effect, module: nn.Module) -> Step:
@@ -88,7 +95,8 @@ def choose_step(effect: Effect, module: nn.Module) -> Step:
     if isinstance(module, nn.AvgPool2d):
         return _mean(effect, module)
     if isinstance(module, nn.LPPool2d):
-        return _alike(effect, module, heavy=True, border=_border(True, 1 / module.norm_type))
+        nothing = torch.inf if module.norm_type < 0 else 0.0  # to this power it is 0
+        return _alike(effect, module, heavy=True, fill=nothing, border=_border(True, 1 / module.norm_type))
     if isinstance(module, (nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d)):
         return _alike(effect, lambda x: x, fill=getattr(module, "value", 0.0))
     if isinstance(module, Magnitude):

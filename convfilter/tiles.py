@@ -161,8 +161,7 @@ class Output:
 
     def _draw(self, limits: Sequence[tuple[float, float]], bits: int, absolute: bool) -> Change:
         def draw(number: int, channel: NDArray[np.float32]) -> NDArray[np.integer]:
-            (black, white), (low, high) = limits[number], self.ranges[number]
-            return quantise(channel, black, white, bits, absolute=absolute, within=black <= low and high <= white)
+            return quantise(channel, *limits[number], bits, absolute=absolute, ends=self.ranges[number])
 
         return draw
 

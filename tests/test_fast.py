@@ -119,6 +119,13 @@ def test_rising_activations_move_behind_max_pools():
     assert sizes == [2, 2, 1, 1, 2, 1, 2]
 
 
+@pytest.mark.parametrize("text", ["Softplus | MaxPool2d(2)", "ReLU | MaxPool2d(2, padding=1, dilation=3)"])
+def test_activations_stay_before_pools_that_would_change_them(text):
+    pipeline = parse(text)
+    steps = choose_steps([layer.effect for layer in pipeline.layers], build(pipeline))
+    assert [step.effect.rows.size for step in steps] == [1, 2]
+
+
 def test_smooth_numbers():
     assert [n for n in range(1, 101) if smooth(n) == n] == [
         4, 8, 12, 16, 20, 24, 32, 36, 40, 48, 60, 64, 72, 80, 96, 100,

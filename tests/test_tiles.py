@@ -48,6 +48,19 @@ def test_pictures_of_many_tiles(monkeypatch, text, height, width):
     check(text, picture(height, width, 0))
 
 
+@pytest.mark.parametrize(
+    ("text", "height", "width"),
+    [
+        ("Softplus(0.01, 1) | MaxPool2d(2)", 70, 61),  # falls at its threshold
+        ("ReLU | MaxPool2d(2, 1, padding=1, dilation=4)", 3, 3),  # windows that hold no pixel give -inf
+        ("LPPool2d(-1, 2, ceil_mode=True)", 70, 61),  # nothing to the power of -1 is no 0
+        ("LPPool2d(-2, 3, 2, ceil_mode=True)", 1201, 32),
+    ],
+)
+def test_rare_arguments(text, height, width):
+    check(text, np.maximum(picture(height, width, 0), 1))
+
+
 def draw_pipeline(draw: random.Random) -> tuple[str, int, int]:
     """A text of one to five layers, and a picture size that they take."""
     while True:
