@@ -31,7 +31,7 @@ class Cores:
         [1, 2, 3]
         """
         if len(items) == 1:
-            return [_alone(partial(function, items[0]))]
+            return [alone(partial(function, items[0]))]
         values: list[Value] = [None] * len(items)
         numbers = iter(range(len(items)))
 
@@ -41,7 +41,7 @@ class Cores:
 
         begun = [self.pool.submit(work) for _ in range(min(self.others, len(items) - 1))]
         try:
-            _alone(work)
+            alone(work)
         finally:
             deque(numbers, maxlen=0)  # after an error the others are to begin no more
             wait(begun)
@@ -52,7 +52,7 @@ class Cores:
     def in_order(self, function: Callable[[Item], Value], items: Sequence[Item]) -> Iterator[Value]:
         """Yield the function's values in order, while all threads work a little ahead."""
         if self.pool is None or len(items) == 1:
-            yield from (_alone(partial(function, item)) for item in items)
+            yield from (alone(partial(function, item)) for item in items)
             return
         begun: deque[list] = deque()
         try:
@@ -74,12 +74,12 @@ def _take(begun: deque[list], function: Callable[[Item], Value]) -> Value:
     """The next value; while another thread makes it, this one makes a later value."""
     while not begun[0][0].done() and (mine := next((one for one in begun if one[0].cancel()), None)):
         mine[0] = Future()
-        mine[0].set_result(_alone(partial(function, mine[1])))
+        mine[0].set_result(alone(partial(function, mine[1])))
     return begun.popleft()[0].result()
 
 
-def _alone(function: Callable[[], Value]) -> Value:
-    """Call the function on this thread alone."""
+def alone(function: Callable[[], Value]) -> Value:
+    """Call the function on this thread alone: torch shares sums among threads, and their rounding then differs."""
     threads = torch.get_num_threads()
     if threads == 1:
         return function()

@@ -41,8 +41,9 @@ class Step:
     ``apply`` takes (1, C, h, w) with everything that the wanted outputs see, may overwrite it, and gives those outputs.
     ``on_strips`` does the same to channels of which each stands as 16 strips, (1, C * 16, h, w); it is ``apply`` itself
     where all channels are treated alike and apart. ``heavy`` says that this is worth the way into strips. ``fill`` is
-    what lies around the picture where the axes' mode is zeros. ``border(axis, outputs, n)`` is the factor that outputs
-    at these positions still lack. ``taps`` are the multiplications an output value takes, roughly.
+    what lies around the picture where the axes' mode is zeros. ``divisor(axis, outputs, n)``, of rows times of columns,
+    is what the outputs at these positions are still to be divided by. ``taps`` are the multiplications an output value
+    takes, roughly.
     """
 
     effect: Effect
@@ -50,7 +51,7 @@ class Step:
     on_strips: Apply | None = None
     heavy: bool = False
     fill: float = 0.0
-    border: Callable[[Window, Tensor, int], Tensor] | None = None
+    divisor: Callable[[Window, Tensor, int], Tensor] | None = None
     taps: int = 1
 
 
@@ -96,7 +97,7 @@ def choose_step(effect: Effect, module: nn.Module) -> Step:
         return _mean(effect, module)
     if isinstance(module, nn.LPPool2d):
         nothing = torch.inf if module.norm_type < 0 else 0.0  # to this power it is 0
-        return _alike(effect, module, heavy=True, fill=nothing, border=_border(True, 1 / module.norm_type))
+        return _alike(effect, module, heavy=True, fill=nothing, divisor=_root_of_share(1 / module.norm_type))
     if isinstance(module, (nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d)):
         return _alike(effect, lambda x: x, fill=getattr(module, "value", 0.0))
     if isinstance(module, Magnitude):
@@ -150,6 +151,9 @@ def _magnitude(x: Tensor) -> Tensor:
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride, dilation, groups: int = 1) -> Tensor:
+    if x.shape[1] == 1 and (dilation[0] > 1 or stride[0] > weight.shape[2]):
+        # oneDNN 3.12 writes past its memory for one channel in NHWC with rows that a kernel skips, for two it does not
+        x, weight = (F.pad(one, (0, 0, 0, 0, 0, 1)) for one in (x, weight))
     x, span = nhwc(x), dilation[1] * (weight.shape[3] - 1) + 1
     if x.shape[3] < span + stride[1]:  # oneDNN 3.12 reads wrong rows of one channel where a stride gives one column
         x, stride = nhwc(x[..., :span]), (stride[0], 1)
@@ -254,29 +258,33 @@ def _largest(x: Tensor, effect: Effect) -> Tensor:
 
 
 def _mean(effect: Effect, pool: nn.AvgPool2d) -> Step:
-    """An average pool, as a kernel whose coefficients are all the same."""
-    size = effect.rows.size, effect.columns.size
-    share = 1 / (pool.divisor_override or size[0] * size[1])
+    """An average pool: the sum, by a kernel of ones, and then PyTorch's division, so that whole numbers stay exact."""
     stride = effect.rows.stride, effect.columns.stride
-    if size[0] * size[1] >= SEPARATE:
-        column, row = torch.full((1, 1, size[0], 1), share), torch.ones(1, 1, 1, size[1])
-        apply = _row_and_column(column, row, None, stride, (1, 1))
+    ones = torch.ones(1, 1, effect.rows.size, effect.columns.size)
+    if ones.numel() >= SEPARATE:
+        total = _row_and_column(ones[..., :1], ones[:, :, :1], None, stride, (1, 1))
     else:
-        apply = _repeat(torch.full((1, 1, *size), share), None, stride, (1, 1))
-    border = None if pool.divisor_override else _border(pool.count_include_pad)
-    return _alike(effect, apply, heavy=True, border=border)
+        total = _repeat(ones, None, stride, (1, 1))
+    if pool.divisor_override:
+        return _alike(effect, lambda x: total(x).div_(pool.divisor_override), heavy=True)
+    return _alike(effect, total, heavy=True, divisor=_count(pool.count_include_pad))
 
 
-def _border(include_pad: bool, power: float = 1.0) -> Callable[[Window, Tensor, int], Tensor]:
-    """The factor of a mean over windows that reach past the picture, of which PyTorch counts fewer pixels there."""
+def _count(include_pad: bool) -> Callable[[Window, Tensor, int], Tensor]:
+    """The pixels that PyTorch counts in each window of a mean: fewer where it reaches past the picture."""
 
-    def factor(axis, outputs, n):
+    def count(axis, outputs, n):
         first = outputs * axis.stride - axis.before
         last = (first + axis.size).clamp(max=n + axis.after if include_pad else n)
-        first = first if include_pad else first.clamp(min=0)
-        return (axis.size / (last - first)) ** power
+        return last - (first if include_pad else first.clamp(min=0))
 
-    return factor
+    return count
+
+
+def _root_of_share(exponent: float) -> Callable[[Window, Tensor, int], Tensor]:
+    """The share of its window that a mean of powers counts, to the power of ``exponent``."""
+    count = _count(True)
+    return lambda axis, outputs, n: (count(axis, outputs, n) / axis.size) ** exponent
 
 
 def _in_place(module: nn.Module) -> Apply:

@@ -6,6 +6,10 @@ from functools import cache, lru_cache
 import torch
 from torch import Tensor, nn
 
+# FFT's error, over the largest input, is less than SUM times the sum of the kernel's absolute values and ROOT times the
+# root of its sum of squares. Measured, over the first: 3.2e-7 for kernels of ones, 8.6e-7 for a single large value, the
+# most of 17x17 to 61x61 on up to nine megapixels of black and white noise.
+SUM, ROOT = 4e-7, 9e-7
 BLOCK = 256  # columns that FFT gives at once: with its rows, what a core's own cache holds
 
 
@@ -26,7 +30,7 @@ def transform(conv: nn.Conv2d, direct: Callable[[Tensor], Tensor]) -> Callable[[
     kernel = weight.new_zeros(groups, c_out // groups, c_in, kh, kw)
     kernel[..., :: conv.dilation[0], :: conv.dilation[1]] = weight.view(groups, -1, *weight.shape[1:])
     whole = bool((weight == weight.round()).all())
-    most = weight.abs().sum((1, 2, 3)).max()
+    error = (SUM * weight.flatten(1).norm(1, 1) + ROOT * weight.flatten(1).norm(2, 1)).max()
 
     @lru_cache(maxsize=4)
     def spectrum(shape):
@@ -36,12 +40,12 @@ def transform(conv: nn.Conv2d, direct: Callable[[Tensor], Tensor]) -> Callable[[
         _, c, h, w = x.shape
         rows, columns = h - kh + 1, w - kw + 1
         exact = whole and bool((x == x.round()).all())
-        if exact and most * x.abs().max() >= 2**20:
+        if exact and x.abs().max() * error >= 0.5:
             return direct(x)
         pairs = -(-columns // (2 * max(BLOCK, 2 * kw)))
         width = -(-columns // (2 * pairs))
         shape = smooth(h), smooth(width + kw - 1)
-        y = x.new_empty(1, c_out, rows, columns)
+        y = x.new_empty(1, c_out, -(-rows // down), -(-columns // along))
         z = torch.zeros(c, *shape, dtype=torch.complex64)
         for start in range(0, columns, 2 * width):
             lefts = [min(left, columns - width) for left in (start, start + width)]
@@ -51,8 +55,8 @@ def transform(conv: nn.Conv2d, direct: Callable[[Tensor], Tensor]) -> Callable[[
             products = products.sum(2) if c_in > 1 else products
             blocks = torch.fft.ifft2(products.view(c_out, *shape)).numpy()[:, :rows, :width]
             for left, block in zip(lefts, (blocks.real, blocks.imag), strict=True):
-                y.numpy()[0, ..., left : left + width] = block
-        y = y[..., ::down, ::along]
+                block = block[:, ::down, -left % along :: along]
+                y.numpy()[0, ..., -(-left // along) : -(-(left + width) // along)] = block
         y = y.round() if exact else y
         return y if conv.bias is None else y + conv.bias.view(-1, 1, 1)
 

@@ -31,7 +31,7 @@ class Stop:
     column: Stretch | None  # None for strips, whose columns are padded by their rims
     rims: tuple[Rim, ...]
     crop: tuple[slice, ...] | None
-    factor: Tensor | None
+    divisor: Tensor | None
 
     def __call__(self, x: Tensor) -> Tensor:
         x = self.row.fill(x, 2, self.step.fill)
@@ -42,9 +42,10 @@ class Stop:
         x = self.step.apply(x) if self.column else self.step.on_strips(x)
         if self.crop:
             x = x[self.crop]
-        if self.factor is None:
+        if self.divisor is None:
             return x
-        return x * (self.factor if self.column else self.factor.repeat(x.shape[1] // VECTOR, 1, 1))
+        every = x.shape[1] // VECTOR if self.divisor.ndim == 3 else 1
+        return x.div_(self.divisor.repeat(every, 1, 1) if every > 1 else self.divisor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def _leg(run: Run, down: Sequence[Stretch], across: Sequence[Stretch]) -> Leg:
     cuts = cut(run.steps, [column.n for column in across], start, stop) if run.strips else None
     if cuts:
         stops = [
-            Stop(step, row, None, strips.rims, None, _factor(step, row, strips.outputs, column.n))
+            Stop(step, row, None, strips.rims, None, _divisor(step, row, strips.outputs, column.n))
             for step, row, column, strips in zip(run.steps, down, across, cuts, strict=True)
         ]
     else:
@@ -99,7 +100,7 @@ def _leg(run: Run, down: Sequence[Stretch], across: Sequence[Stretch]) -> Leg:
                 column,
                 (),
                 _crop(row, column),
-                _factor(step, row, range(column.start, column.stop), column.n),
+                _divisor(step, row, range(column.start, column.stop), column.n),
             )
             for step, row, column in zip(run.steps, down, across, strict=True)
         ]
@@ -112,14 +113,17 @@ def _crop(row: Stretch, column: Stretch) -> tuple[slice, ...] | None:
     return ..., *(slice(stretch.skip, stretch.skip + stretch.count) for stretch in (row, column))
 
 
-def _factor(step: Step, row: Stretch, columns, n: int) -> Tensor | None:
-    """What a mean's outputs at the border lack, (h, w) or (strips, h, w); None where it is nothing."""
-    if not step.border:
+def _divisor(step: Step, row: Stretch, columns, n: int) -> Tensor | None:
+    """What a mean's outputs are to be divided by: (h, w), (strips, h, w), or one number; None where that is 1."""
+    if not step.divisor:
         return None
-    down = step.border(row.axis, torch.arange(row.start, row.stop), row.n)
-    across = step.border(step.effect.columns, torch.as_tensor(columns), n)
-    factor = down[:, None] * across[..., None, :]
-    return None if bool((factor == 1).all()) else factor
+    axis = step.effect.columns
+    down = step.divisor(row.axis, torch.arange(row.start, row.stop), row.n)
+    across = step.divisor(axis, torch.as_tensor(columns).clamp(max=axis.length(n) - 1), n)  # past them: of no meaning
+    divisor = (down[:, None] * across[..., None, :]).float()
+    if not bool((divisor == (same := divisor.flatten()[0])).all()):
+        return divisor
+    return None if same == 1 else same
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -162,6 +166,6 @@ def travel(route: Route, picture: NDArray[np.generic] | Tensor) -> Tile:
     c, h, w = channels.shape
     if c > 1 and x.stride(1) == 1:
         values = transpose(np.ascontiguousarray(channels.transpose(1, 2, 0)).reshape(h, w * c), w).reshape(h, c, w)
-    else:
-        values = channels.transpose(1, 0, 2)
+    else:  # a copy, for it is kept: the view may hold far more, and between large blocks it would keep them apart
+        values = channels.transpose(1, 0, 2).copy()
     return Tile(route.output_rows, route.output_columns, values)

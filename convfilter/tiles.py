@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convfilter.cores import ONE, Cores
+from convfilter.cores import ONE, Cores, alone
 from convfilter.effects import Shape
 from convfilter.fast import Step, choose_steps
 from convfilter.network import quantise, to_tensor
@@ -198,7 +198,8 @@ def filter_picture(
             with torch.inference_mode():
                 whole = slice(0, shape[1]), slice(0, shape[2])
                 x = source(*whole)
-                x = segment.runs[0].steps[0].apply(x if isinstance(x, Tensor) else to_tensor(x, white, scale))
+                x = x if isinstance(x, Tensor) else to_tensor(x, white, scale)
+                x = alone(partial(segment.runs[0].steps[0].apply, x))
         source, shape = partial(_part, x), tuple(x.shape[1:])
     return _output(segments[-1], source, shape, cores, keep)
 

@@ -1,12 +1,16 @@
 """The tiles' answer against the whole network's, on random pipelines, sizes, paddings and pictures."""
 
+import os
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from convfilter import PipelineError, parse, tiles
+from convfilter.cores import Cores
 from convfilter.network import activations, build, quantise, to_tensor
 
 ACTIVATIONS = ["ReLU", "Sigmoid", "Tanh", "ELU", "Softplus", "LeakyReLU(0.1)", "Hardtanh", "GELU", "PReLU", "Softsign"]
@@ -59,6 +63,69 @@ def test_pictures_of_many_tiles(monkeypatch, text, height, width):
 )
 def test_rare_arguments(text, height, width):
     check(text, np.maximum(picture(height, width, 0), 1))
+
+
+@pytest.mark.parametrize("spike", [1, 4100, 60_000])
+def test_whole_kernels_are_exact_by_whatever_algorithm(spike, tmp_path):
+    kernel = np.zeros((17, 17), int)
+    kernel[8, 8], kernel[0, 0], kernel[16, 1] = spike, 1, -1
+    (tmp_path / "k.txt").write_text("\n".join(" ".join(map(str, row)) for row in kernel.tolist()))
+    pipeline = parse(f"Conv2d(1, 1, 17, bias=False, weight=@{tmp_path / 'k.txt'})")
+    values = np.random.default_rng(0).integers(0, 2, (528, 1501), dtype=np.uint8) * 255
+    floats = tiles.filter_picture(tiles.plan(pipeline, build(pipeline)), values, 255).floats()[0]
+    v = values.astype(int)
+    assert np.array_equal(floats, spike * v[8:-8, 8:-8] + v[:-16, :-16] - v[16:, 1:-15])
+
+
+@pytest.mark.parametrize("padded", [True, False])
+def test_the_mean_of_a_flat_picture_is_as_flat(padded):
+    pipeline = parse(f"AvgPool2d(7, 1, 3, count_include_pad={padded})")
+    for size in ((60, 70), (400, 700)):
+        values = np.full(size, 77, np.uint8)
+        floats = tiles.filter_picture(tiles.plan(pipeline, build(pipeline)), values, 255).floats()[0]
+        assert (floats[3:-3, 3:-3] == 77).all() and (padded or (floats == 77).all())
+
+
+@pytest.mark.parametrize("text", ["MaxPool2d(1, 6)", "Conv2d(1, 1, 35, 4)", "Conv2d(1, 2, 3) | MaxPool2d(1, 6)"])
+def test_what_is_kept_is_no_larger_than_the_output(text):
+    pipeline = parse(text)
+    output = tiles.filter_picture(tiles.plan(pipeline, build(pipeline)), picture(900, 1100, 0), 255)
+    kept = sum(memory(make().values) for band in output.bands for make in band)
+    assert kept <= 2.2 * output.floats().nbytes
+
+
+def memory(values: np.ndarray) -> int:
+    while isinstance(values.base, np.ndarray):
+        values = values.base
+    return values.nbytes if values.base is None else values.base.untyped_storage().nbytes()
+
+
+def test_a_layer_that_sees_everything_does_not_depend_on_the_threads():
+    pipeline, values = parse("AdaptiveAvgPool2d(1)"), picture(402, 1273, 0)
+    segments, found = tiles.plan(pipeline, build(pipeline)), set()
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.add(tiles.filter_picture(segments, values, 255, cores=Cores(threads)).floats().item())
+    assert len(found) == 1
+
+
+ROWS_SKIPPED = """
+import numpy as np
+from convfilter import parse, tiles
+from convfilter.network import build
+for layer in ("1, (1, 3), (3, 1)", "8, (2, 3), (7, 1)", "1, (2, 3), (3, 1), dilation=(5, 1)"):
+    pipeline = parse(f"Conv2d(1, {layer})")
+    segments = tiles.plan(pipeline, build(pipeline))
+    for height, width in [(12, 1999), (12, 19), (512, 23), (512, 512), (241, 98), (95, 15)] * 5:
+        tiles.filter_picture(segments, np.ones((height, width), np.uint8), 255).floats()
+"""
+
+
+def test_kernels_that_skip_rows_leave_memory_whole():
+    # glibc looks at every block that is given back, where it has its library for that
+    watched = {"LD_PRELOAD": "libc_malloc_debug.so.0", "MALLOC_CHECK_": "3"}
+    done = subprocess.run([sys.executable, "-c", ROWS_SKIPPED], env={**os.environ, **watched}, check=False)
+    assert done.returncode == 0
 
 
 def draw_pipeline(draw: random.Random) -> tuple[str, int, int]:
