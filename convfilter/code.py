@@ -15,6 +15,7 @@ from convfilter.norm import Norm
 from convfilter.pipeline import Pipeline
 
 LINE = 100  # characters
+PILLOWS_MOST = 89_478_485  # pixels: of more, Pillow warns, and of twice as many it does not read a picture
 TRAINED = {"Dropout", "Dropout2d", "RReLU", "InstanceNorm2d"}  # what these do while training is something else
 MAGNITUDE = [
     "",
@@ -29,7 +30,7 @@ MAGNITUDE = [
 
 @dataclass(frozen=True)
 class Photo:
-    """The picture that a script reads: its file, Pillow's mode, and the value in it that means white.
+    """The picture that a script reads: its file, Pillow's mode, the value in it that means white, and how large it is.
 
     ``transparent`` says that it must be laid over ``background``, ``turned`` that it may lie on its side, as its EXIF
     data say, and ``tiff`` that Pillow then turns it by itself.
@@ -42,6 +43,7 @@ class Photo:
     turned: bool = True
     tiff: bool = False
     background: str = "white"
+    pixels: int = 0
 
     @property
     def whole(self) -> bool:
@@ -121,7 +123,8 @@ def write_code(
         ").eval()" if names & TRAINED else ")",
         *(["with torch.no_grad():", *_indent(weights)] if weights else []),
         "",
-        *_read(photo, white),
+        *read_picture(photo),
+        _to_tensor(photo, white),
         "with torch.no_grad():",
         "    y = network(x)[0]",
         "",
@@ -209,17 +212,19 @@ def _weight(matrix: Matrix, target: str, text: str) -> Iterator[str]:
     yield "])"
 
 
-def _read(photo: Photo, white: float) -> Iterator[str]:
-    """The statements that read the picture as the tensor ``x``, 1x1xHxW."""
+def read_picture(photo: Photo) -> Iterator[str]:
+    """Yield the statements that read the picture: to ``picture``, Pillow's, of gray values.
+
+    >>> print(*read_picture(Photo("a.png", "L", turned=False)))
+    picture = Image.open("a.png").convert("L")
+    """
     opened = f"Image.open({quote(photo.path)})"
     if photo.turned and photo.tiff:
         opened = f'Image.open(open({quote(photo.path)}, "rb"))'  # one opened by its name may stay on its side
     elif photo.turned:
         opened = f"ImageOps.exif_transpose({opened})"
-    array = "np.array(picture, np.float32)"
-    if white != photo.white:
-        scale = f"* ({white!r} / {photo.white!r})" if white != 1 else f"/ {photo.white!r}"
-        array = f"(np.array(picture) {scale}).astype(np.float32)"
+    if photo.pixels > PILLOWS_MOST:
+        yield "Image.MAX_IMAGE_PIXELS = None  # or Pillow takes it for an attack"
     if photo.mode[0] in "IF":
         yield f"picture = {opened}"
     elif photo.transparent:
@@ -231,7 +236,15 @@ def _read(photo: Photo, white: float) -> Iterator[str]:
         yield f'picture = {opened}.convert("RGB").convert("L")'
     else:
         yield f'picture = {opened}.convert("L")'
-    yield f"x = torch.from_numpy({array})[None, None]"
+
+
+def _to_tensor(photo: Photo, white: float) -> str:
+    """The statement that makes the picture the tensor ``x``, 1x1xHxW."""
+    array = "np.array(picture, np.float32)"
+    if white != photo.white:
+        scale = f"* ({white!r} / {photo.white!r})" if white != 1 else f"/ {photo.white!r}"
+        array = f"(np.array(picture) {scale}).astype(np.float32)"
+    return f"x = torch.from_numpy({array})[None, None]"
 
 
 def _indent(lines) -> Iterator[str]:

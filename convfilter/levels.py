@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from convfilter.literals import write_double
 from convfilter.meaning import Layer
-from convfilter.norm import Norm
+from convfilter.norm import LARGEST, SMALLEST, Norm
 from convfilter.pipeline import Pipeline
 
 KEEP_WHOLE = {  # layers that make whole numbers of whole numbers
@@ -32,6 +32,9 @@ def write_levels(norm: Norm, white: float, bits: int, noise: float) -> Iterator[
         black, bright = map(write_double, norm.limits(0.0, 0.0, white)[:2])
     one_end = norm.mode != "clip" and (norm.vmin is None) != (norm.vmax is None)
     fixed = black is not None and bright is not None
+    end = max(abs(one or 0) for one in (norm.vmin, norm.vmax))
+    if end > LARGEST or (fixed and norm.mode != "clip" and norm.vmax - norm.vmin < SMALLEST):
+        values += ".double()"
     if norm.mode == "symmetric" and not fixed:
         yield "top = values.abs().max().item()"
         yield f"top = top if top > {noise:.3g} else 1"
@@ -46,9 +49,10 @@ def write_levels(norm: Norm, white: float, bits: int, noise: float) -> Iterator[
     if one_end:  # beyond all values it saturates
         yield "low = low if low < high else high - 1" if bright else "high = high if high > low else low + 1"
     scale = f"{levels} / (high - low)"
-    if not fixed and not one_end and norm.mode != "symmetric":
-        more = f"high - low > {noise:.3g}" if noise else "high != low"
-        scale += f" if {more} else 0"
+    if (one_end and end > 2**52) or (fixed and black == bright):  # where 1 more is no more
+        scale += " if high != low else 0"
+    elif not fixed and not one_end and norm.mode != "symmetric":
+        scale += f" if high - low > {noise:.3g} else 0" if noise else " if high != low else 0"
     yield f"scale = {scale}"
     kind = "byte()" if bits == 8 else "to(torch.uint16)"
     yield f"pixels = (({values} - low) * scale).round().clamp(0, {levels}).{kind}.numpy()"

@@ -10,9 +10,8 @@ from convfilter.effects import Window
 from convfilter.errors import InputError
 from convfilter.layers import same_size
 from convfilter.meaning import Layer
+from convfilter.norm import LARGEST, SMALLEST
 from convfilter.pipeline import Pipeline
-
-SMALLEST, LARGEST = 1e-30, 1e38  # from black to white: outside of these float32 ends on the way to a level
 
 
 class Magnitude(nn.Module):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+SMALLEST, LARGEST = 1e-30, 1e38  # from black to white: outside of these, float32 ends on the way to a level
 MODES = ("minmax", "clip", "abs", "symmetric")
 
 

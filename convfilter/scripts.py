@@ -2,7 +2,7 @@
 
 import os
 
-from convfilter.code import Photo, write_code
+from convfilter.code import Photo, read_picture, write_code
 from convfilter.errors import InputError, PipelineError, UsageError, escape
 from convfilter.names import clean, split_name
 from convfilter.norm import Norm
@@ -74,24 +74,33 @@ def write_script(
 
 
 def _look_at(path: str, pipeline: Pipeline, background: str) -> Photo:
-    from PIL import Image
+    import numpy as np
+    from PIL import Image, ImageOps
 
     from convfilter.images import read_header, read_pictures
+    from convfilter.pillow import at_ease
 
     try:
         header = read_header(path)
         pipeline.shapes((1, header.height, header.width))
-        mode, white = header.mode, 255
-        if mode[0] in "IF":
-            white = next(read_pictures(path)).white
+        picture = next(read_pictures(path, background=background))
     except InputError as error:
         raise InputError(f"{escape(path)}: {error}") from None
     except PipelineError as error:
         raise InputError(f"{escape(path)}: {error.reason}") from None
-    with Image.open(path) as image:
-        turned = image.getexif().get(ORIENTATION, 1) != 1
-        tiff = image.format == "TIFF"
-        return Photo(path, mode, white, image.has_transparency_data, turned, tiff, background)
+    with at_ease(), Image.open(path) as image:
+        turned, tiff = image.getexif().get(ORIENTATION, 1) != 1, image.format == "TIFF"
+        photo = Photo(
+            path, header.mode, picture.white, image.has_transparency_data, turned, tiff, background, picture.values.size
+        )
+        names = {"Image": Image, "ImageOps": ImageOps}
+        exec("\n".join(read_picture(photo)), names)  # what the script will do
+        if not np.array_equal(np.asarray(names["picture"]), picture.values):
+            raise InputError(
+                f"{escape(path)}: Pillow alone, which a script has, reads this kind of {header.format} otherwise than "
+                "convfilter does; save it as a PNG of 8 or 16 bits without transparency"
+            )
+    return photo
 
 
 def _name(path: str, pipeline: Pipeline, folder: str | None) -> str:

@@ -131,6 +131,11 @@ def test_presets_give_the_programs_pixels(name):
         {"vmin": 0.0},
         {"norm": "symmetric", "vmax": 90.0},
         {"norm": "abs", "vmax": 90.0},
+        {"vmin": 1e16},
+        {"vmax": -1e300},
+        {"vmin": -1e300, "vmax": 1e300},
+        {"vmin": 1e-40, "vmax": 2e-40},
+        {"norm": "clip", "vmin": 1e17},
         {"channels": (1,)},
         {"seed": 3},
     ],
@@ -204,6 +209,15 @@ def test_every_kind_of_picture_is_read_alike(name, image, options):
     image.save(name, **options)
     compare("sobel_x", name)
     compare("ReLU", name, background="#8090f0", white=1.0)
+
+
+def test_pictures_that_pillow_alone_reads_otherwise_are_refused():
+    for name, dtype in (("a.tif", np.uint16), ("b.tif", np.float32)):
+        Image.fromarray(noise(9, 9).astype(dtype)).save(name, tiffinfo={262: 0})  # it counts from white to black
+    Image.fromarray(np.arange(81, dtype=np.uint16).reshape(9, 9)).save("key.png", transparency=7)
+    for name in ("a.tif", "b.tif", "key.png"):
+        done = CliRunner().invoke(cli, ["edge", "--code", name])
+        assert (done.exit_code, done.stdout) == (1, "") and f"{name}: Pillow alone" in done.stderr
 
 
 HOSTILE = [
