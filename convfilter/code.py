@@ -56,7 +56,7 @@ def write_code(
     *,
     photo: Photo = Photo(),
     output: str = "photo_filtered",
-    single: bool = False,
+    file: str | None = None,
     folder: str = "",
     seed: int = 0,
     white: float = 255.0,
@@ -66,8 +66,8 @@ def write_code(
 ) -> str:
     """Return a Python script that runs the pipeline on a picture with torch, numpy and Pillow alone.
 
-    It writes ``output`` and .png, or one PNG a channel, _0.png and so on, where the one that is chosen is not to be the
-    ``single`` one; it makes ``folder`` first, if there is one to be made. Their pixels are to the last bit those that
+    It writes ``output`` and .png, or one PNG a channel, _0.png and so on, or the one channel there is to ``file``; it
+    makes ``folder`` first, if there is one to be made. Their pixels are to the last bit those that
     the program writes with ``exact``; its quicker ways may differ by a gray level here and there, where kernels are
     large. Their bytes are Pillow's. Two things are left to the program: a channel of random weights that is flat but
     for rounding is black there, and NaN or infinity an error. ``white`` is a white pixel's value in the tensor,
@@ -133,10 +133,10 @@ def write_code(
     gray = list(
         write_levels(norm, white, bits, measure_noise(pipeline, white, photo.whole and white % photo.white == 0))
     )
-    if count == 1 or single:
+    if count == 1 or file:
         only = f"y[{channels[0] if channels else 0}]"
         lines += [line.replace("values", only) for line in gray]
-        lines.append(f"Image.fromarray(pixels).save({quote(output + '.png')})")
+        lines.append(f"Image.fromarray(pixels).save({quote(file or output + '.png')})")
     else:
         number = "{channel}" if count <= 10 else f"{{channel:0{len(str(count - 1))}}}"
         name = "f" + quote(output.replace("{", "{{").replace("}", "}}") + f"_{number}.png")

@@ -6,11 +6,22 @@ from convfilter.code import Photo, read_picture, write_code
 from convfilter.errors import InputError, PipelineError, UsageError, escape
 from convfilter.names import clean, split_name
 from convfilter.norm import Norm
-from convfilter.parts import check_names, find_single_file
+from convfilter.parts import check_folder, check_names, find_single_file, find_target
 from convfilter.pipeline import Pipeline
 from convfilter.settings import Options
 
 ORIENTATION = 274  # the EXIF tag
+SIMPLE = {
+    "grid": False,
+    "keep": False,
+    "steps": False,
+    "frames": "first",
+    "name": None,
+    "format": None,
+    "shard": None,
+    "skip_existing": False,
+    "no_clobber": False,
+}  # options that a script does not follow, and their defaults
 
 
 def write_script(
@@ -42,10 +53,10 @@ def write_script(
     """
     if output == "-":
         raise UsageError("--code: the script writes files; leave out -o -, or name a folder or a file")
-    wanted = {"grid": False, "steps": False, "frames": "first", "name": None, "format": None}
-    for option, plain in wanted.items():
+    for option, plain in SIMPLE.items():
         if others.get(option, plain) not in (plain, "png" if option == "format" else plain):
-            raise UsageError(f"--code prints a script for single PNGs of one picture; leave out --{option}")
+            flag = option.replace("_", "-")
+            raise UsageError(f"--code prints a script for single PNGs of one picture; leave out --{flag}")
     options = Options(output, norm=norm, vmin=vmin, vmax=vmax, bits=int(bits), channels=channels, white=white)
     options.check(pipeline)
     if options.suffix != ".png":
@@ -55,6 +66,10 @@ def write_script(
     if file and picture and os.path.realpath(file) == os.path.realpath(picture):
         raise UsageError(f"-o {escape(file)}: is an input, and no input is replaced; choose another name")
     folder = os.path.dirname(file) if file else output
+    if folder:
+        check_folder(folder)
+    if file:
+        find_target(file)
     if picture and os.path.isfile(picture):
         photo = _look_at(picture, pipeline, background)
     else:
@@ -62,8 +77,8 @@ def write_script(
     return write_code(
         pipeline,
         photo=photo,
-        output=file[:-4] if file else _name(photo.path, pipeline, output),
-        single=file is not None,
+        output=_name(photo.path, pipeline, output),
+        file=file,
         folder="" if not folder or os.path.isdir(folder) else folder,
         seed=seed,
         white=white,
