@@ -277,7 +277,11 @@ def _run(ctx: click.Context, pipeline: Pipeline, inputs: tuple[str, ...], kwargs
     if kwargs.pop("code"):
         from convfilter.scripts import write_script
 
-        click.echo(write_script(pipeline, *inputs[:1], **kwargs), nl=False)
+        if len(inputs) > 1:
+            raise UsageError(
+                f"--code prints a script for one picture, and {len(inputs)} are named; leave out the others"
+            )
+        click.echo(write_script(pipeline, *inputs, **kwargs), nl=False)
         return
     if not inputs:
         raise click.UsageError("Missing argument 'INPUT...': a picture, a folder, or - for standard input.", ctx)

@@ -63,8 +63,6 @@ def write_script(
         raise UsageError(f"-o {escape(output)}: --code prints a script for PNGs; give it the suffix .png")
     check_names(pipeline, options, several=False)
     file = find_single_file(options)
-    if file and picture and os.path.realpath(file) == os.path.realpath(picture):
-        raise UsageError(f"-o {escape(file)}: is an input, and no input is replaced; choose another name")
     folder = os.path.dirname(file) if file else output
     if folder:
         check_folder(folder)
@@ -72,6 +70,9 @@ def write_script(
         find_target(file)
     if picture and os.path.isfile(picture):
         photo = _look_at(picture, pipeline, background)
+        for path in [file] if file else _outputs(_name(picture, pipeline, output), pipeline.channels(1)):
+            if os.path.exists(path) and os.path.samefile(path, picture):
+                raise UsageError(f"{escape(path)}: is the input, and no input is replaced; choose another name with -o")
     else:
         photo = Photo(picture if picture and picture != "-" and not os.path.isdir(picture) else Photo.path)
     return write_code(
@@ -116,6 +117,12 @@ def _look_at(path: str, pipeline: Pipeline, background: str) -> Photo:
                 "convfilter does; save it as a PNG of 8 or 16 bits without transparency"
             )
     return photo
+
+
+def _outputs(stem: str, count: int) -> list[str]:
+    """The files that a script may write, of all channels."""
+    marks = [""] if count == 1 else [f"_{channel:0{len(str(count - 1))}}" for channel in range(count)]
+    return [f"{stem}{mark}.png" for mark in marks]
 
 
 def _name(path: str, pipeline: Pipeline, folder: str | None) -> str:

@@ -316,12 +316,14 @@ def test_it_runs_as_a_program_of_its_own():
         (["edge", "--code", "-o", "x.jpg"], "the suffix .png"),
         (["tutorial", "--code", "-o", "x.png"], "there are several channels"),
         (["edge", "--code", "a.png", "-o", "./a.png"], "no input is replaced"),
+        (["edge", "--code", "a.png", "b.png"], "one picture, and 2 are named"),
         (["explain", "edge", "--code", "--size", "9x9"], "leave out --size"),
         (["tutorial", "--code", "--channels", "2"], "channels 0 to 1"),
         (["run", "Conv2d(3, 1, 1)", "--code"], "it takes 3 channels"),
     ],
 )
 def test_what_a_script_cannot_do_is_refused(arguments, words):
+    Image.fromarray(noise()).save("a.png")
     done = CliRunner().invoke(cli, arguments)
     assert (done.exit_code, done.stdout) == (2, "")
     assert words in done.stderr
@@ -336,6 +338,16 @@ def test_one_chosen_channel_goes_where_o_says():
     ]
     assert os.listdir("new/of") == ["x.png"]
     assert np.array_equal(np.array(Image.open("new/of/x.png")), np.array(Image.open("theirs.png")))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_to_the_picture_is_not_written_to():
+    Image.fromarray(noise()).save("a.png")
+    os.symlink("a.png", "a_edge.png")
+    os.link("a.png", "a_tutorial_1.png")
+    for preset in ("edge", "tutorial"):
+        done = CliRunner().invoke(cli, [preset, "--code", "a.png"])
+        assert done.exit_code == 2 and "no input is replaced" in done.stderr
 
 
 def test_a_folder_that_is_not_there_is_made():
