@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from convfilter.errors import shorten
 from convfilter.layers import same_size
-from convfilter.levels import is_random, measure_noise, write_levels
+from convfilter.levels import write_levels
 from convfilter.literals import quote, write_number, write_value
 from convfilter.matrices import Matrix
 from convfilter.meaning import Layer
+from convfilter.noise import is_random, measure_noise
 from convfilter.norm import Norm
 from convfilter.pipeline import Pipeline
 
@@ -69,9 +70,10 @@ def write_code(
     It writes ``output`` and .png, or one PNG a channel, _0.png and so on, or the one channel there is to ``file``; it
     makes ``folder`` first, if there is one to be made. Their pixels are to the last bit those that
     the program writes with ``exact``; its quicker ways may differ by a gray level here and there, where kernels are
-    large. Their bytes are Pillow's. Two things are left to the program: a channel of random weights that is flat but
-    for rounding is black there, and NaN or infinity an error. ``white`` is a white pixel's value in the tensor,
-    ``norm`` and ``bits`` say how floats become gray, ``channels`` which ones are written.
+    large. Their bytes are Pillow's. Left to the program are channels that only rounding makes vary, where weights or
+    biases are random or values denormal, which are black there, and NaN and infinity, which are errors. ``white`` is a
+    white pixel's value in the tensor, ``norm`` and ``bits`` say how floats become gray, ``channels`` which ones are
+    written.
 
     Raises:
         PipelineError: a layer does not take the channels that come in.

@@ -68,7 +68,7 @@ class Darkroom:
         self.pipeline, self.options, self.threads = pipeline, options, threads
         self.norm = Norm(options.norm, options.vmin, options.vmax)
         self.network = build(pipeline, seed=options.seed)
-        self.noise = rounding_noise(self.network, options.white)
+        self.noise = rounding_noise(pipeline, self.network, options.white)
         self.plain = options.exact or options.steps
         if self.plain:
             torch.set_num_threads(threads)

@@ -10,6 +10,7 @@ from convfilter.effects import Window
 from convfilter.errors import InputError
 from convfilter.layers import same_size
 from convfilter.meaning import Layer
+from convfilter.noise import CERTAIN, ROUNDING, gain
 from convfilter.norm import LARGEST, SMALLEST
 from convfilter.pipeline import Pipeline
 
@@ -133,24 +134,28 @@ def explain_nonfinite(pipeline: Pipeline, network: nn.Sequential, x: torch.Tenso
     return InputError("NaN or infinity comes out of the pipeline")
 
 
-def rounding_noise(network: nn.Sequential, white: float) -> list[float]:
+def rounding_noise(pipeline: Pipeline, network: nn.Sequential, white: float) -> list[float]:
     """Return, for each layer, the difference that rounding alone can make in what is flat by rights.
 
-    It is 4e-7 (a few steps of float32) of the largest value that weights and a ``white`` picture can give. That bound
-    grows past all measure in deep networks, so from the third convolution on nothing is put down to rounding.
+    It is 4e-7 (a few steps of float32), or what ``noise.gain`` says, of the largest value that weights and a ``white``
+    picture can give. That bound grows past all measure in deep networks, so from the third convolution on nothing is
+    put down to rounding.
 
     >>> from convfilter import parse
-    >>> [round(noise, 6) for noise in rounding_noise(build(parse("edge | ReLU")), 255)]
+    >>> pipeline = parse("edge | ReLU")
+    >>> [round(noise, 6) for noise in rounding_noise(pipeline, build(pipeline), 255)]
     [0.004896, 0.004896]
     """
-    noise, bound, convolutions = [], float(white), 0
-    for module in network:
+    noise, bound, rough, convolutions = [], float(white), 1.0, 0
+    for layer, module in zip(pipeline.layers, network, strict=True):
+        larger, rougher = gain(layer)
+        bound, rough = bound * larger, max(rough, rougher)
         for part in module.modules():
             if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
                 convolutions += 1
                 sums = part.weight.abs().flatten(1).sum(1).max().item()
                 bound = bound * sums + (part.bias.abs().max().item() if part.bias is not None else 0.0)
-        noise.append(4e-7 * bound if convolutions <= 2 else 0.0)
+        noise.append(ROUNDING * rough * bound if convolutions <= CERTAIN else 0.0)
     return noise
 
 

@@ -11,17 +11,10 @@ from convfilter.pipeline import Pipeline
 from convfilter.settings import Options
 
 ORIENTATION = 274  # the EXIF tag
-SIMPLE = {
-    "grid": False,
-    "keep": False,
-    "steps": False,
-    "frames": "first",
-    "name": None,
-    "format": None,
-    "shard": None,
-    "skip_existing": False,
-    "no_clobber": False,
-}  # options that a script does not follow, and their defaults
+SIMPLE = {  # what a script can follow of the options that it takes no notice of
+    "grid": (False,), "keep": (False,), "steps": (False,), "frames": ("first", 0), "name": (None,),
+    "format": (None, "png"), "shard": (None,), "skip_existing": (False,), "no_clobber": (False,),
+}  # fmt: skip
 
 
 def write_script(
@@ -53,8 +46,8 @@ def write_script(
     """
     if output == "-":
         raise UsageError("--code: the script writes files; leave out -o -, or name a folder or a file")
-    for option, plain in SIMPLE.items():
-        if others.get(option, plain) not in (plain, "png" if option == "format" else plain):
+    for option, values in SIMPLE.items():
+        if others.get(option, values[0]) not in values:
             flag = option.replace("_", "-")
             raise UsageError(f"--code prints a script for single PNGs of one picture; leave out --{flag}")
     options = Options(output, norm=norm, vmin=vmin, vmax=vmax, bits=int(bits), channels=channels, white=white)

@@ -12,7 +12,7 @@ FLOORS = {  # floor: what it may use besides the standard library, and its modul
     "words": (
         set(),
         """errors grammar matrices checks kernels effects convolutions pooling resizing activations layers texts presets
-        arguments meaning pipeline fields explain literals norm settings results levels code lessons""",
+        arguments meaning pipeline fields explain literals norm noise settings results levels code lessons""",
     ),
     "pictures": (
         {"PIL", "numpy", "zlib_ng"},

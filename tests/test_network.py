@@ -10,7 +10,7 @@ from torch import nn
 
 from convfilter import PipelineError, parse
 from convfilter.kernels import KERNELS, is_bank
-from convfilter.network import activations, build, explain_nonfinite, quantise, to_tensor
+from convfilter.network import activations, build, explain_nonfinite, quantise, rounding_noise, to_tensor
 
 MODES = {"zeros": "constant", "reflect": "mirror", "replicate": "nearest", "circular": "wrap"}  # as scipy calls them
 
@@ -306,3 +306,24 @@ def test_values_outside_saturate_however_far():
     # black is no float32, and white lies as close to it as float32's own steps are
     values = np.array([1000, 1001], np.float32)
     assert quantise(values, 1000.00003, 1001.0, 16, ends=(1000.0, 1001.0)).tolist() == [0, 65535]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Upsample(scale_factor=3, mode='bicubic')",
+        "Upsample(scale_factor=1.7, mode='bicubic') | ReLU",
+        "LPPool2d(1.5, (5, 1), ceil_mode=True)",
+        "LPPool2d(1.5, (5, 4), 2)",
+        "AdaptiveAvgPool2d(7)",
+        "blur | Upsample(scale_factor=1.3, mode='bicubic')",
+    ],
+)
+@pytest.mark.parametrize("white", [255.0, 1.0])
+def test_a_flat_picture_varies_no_more_than_rounding_may(text, white):
+    pipeline = parse(text)
+    network = build(pipeline)
+    allowed = rounding_noise(pipeline, network, white)[-1]
+    for value in range(0, 256, 3):
+        *_, y = activations(network, to_tensor(np.full((130, 160), value, np.uint8), 255, white))
+        assert (y.max() - y.min()).item() <= allowed
