@@ -45,7 +45,9 @@ def answer(
         raise UsageError("--pixel needs a picture: give one with --image")
     columns = shutil.get_terminal_size().columns
     if code:
-        yield write_script(pipeline, image, white=white, background=background, seed=seed).rstrip("\n")
+        yield write_script(pipeline, *([image] if image else []), white=white, background=background, seed=seed).rstrip(
+            "\n"
+        )
         return
     if pixel:
         yield _follow(pipeline, image, pixel, white, background, seed, columns)

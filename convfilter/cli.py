@@ -222,21 +222,13 @@ def info(files: tuple[str, ...]) -> None:
     Examples:
       convfilter info photo_edge.png
     """
-    from convfilter.png import read_text
-
     failed = False
     for file in files:
         try:
-            text = read_text(file)
+            click.echo(listing.show_texts(file))
         except InputError as error:
             _say(f"{escape(file)}: {error}")
             failed = True
-            continue
-        click.echo(escape(file))
-        for key, value in text.items():
-            click.echo(f"  {escape(key)}: {escape(value)}")
-        if not text:
-            click.echo("  it carries no texts")
     sys.exit(1 if failed else 0)
 
 
@@ -277,10 +269,6 @@ def _run(ctx: click.Context, pipeline: Pipeline, inputs: tuple[str, ...], kwargs
     if kwargs.pop("code"):
         from convfilter.scripts import write_script
 
-        if len(inputs) > 1:
-            raise UsageError(
-                f"--code prints a script for one picture, and {len(inputs)} are named; leave out the others"
-            )
         click.echo(write_script(pipeline, *inputs, **kwargs), nl=False)
         return
     if not inputs:

@@ -1,4 +1,4 @@
-"""The texts of the listing commands: what presets, kernels and layers there are, and one of them in full."""
+"""The texts of the listing commands: what presets, kernels and layers there are, one in full, and what a PNG says."""
 
 import inspect
 
@@ -100,6 +100,18 @@ def example(name: str) -> str:
     lines = (inspect.getdoc(LAYERS[name]) or "").splitlines()
     given = next((line for line in lines if line.startswith("Example: ")), None)
     return given.removeprefix("Example: ") if given else f"{name}()"
+
+
+def show_texts(file: str) -> str:
+    """Return the name of a PNG and a line for each text that it carries.
+
+    Raises:
+        InputError: it cannot be read, or is no PNG.
+    """
+    from convfilter.png import read_text
+
+    lines = [f"  {escape(key)}: {escape(value)}" for key, value in read_text(file).items()]
+    return "\n".join([escape(file), *(lines or ["  it carries no texts"])])
 
 
 def _signature(function) -> str:

@@ -19,8 +19,7 @@ SIMPLE = {  # what a script can follow of the options that it takes no notice of
 
 def write_script(
     pipeline: Pipeline,
-    picture: str | None = None,
-    *,
+    *pictures: str,
     output: str | None = None,
     norm: str = "minmax",
     vmin: float | None = None,
@@ -34,16 +33,21 @@ def write_script(
 ) -> str:
     """Return the pipeline as a script that writes, of one picture, the pixels that the program writes.
 
-    The keywords are the command's options. ``picture`` is looked at, where it is a file, for what the script must do to
-    read it; without one the script reads photo.jpg. Outputs lie beside the picture unless ``output`` says otherwise.
+    The keywords are the command's options. One of ``pictures`` is looked at, where it is a file, for what the script
+    must do to read it; without one the script reads photo.jpg. Outputs lie beside the picture unless ``output`` says
+    otherwise.
 
     Raises:
-        UsageError: an option is given that the script could not follow. InputError: the picture cannot be read.
+        UsageError: a script could not follow an option, or there are several pictures.
+        InputError: the picture cannot be read, or not by Pillow alone.
 
     >>> from convfilter import parse
     >>> write_script(parse("edge | ReLU"), "of/holes.png").splitlines()[-1]
     'Image.fromarray(pixels).save("of/holes_edge-ReLU.png")'
     """
+    if len(pictures) > 1:
+        raise UsageError(f"--code prints a script for one picture, and {len(pictures)} are named; leave out the others")
+    picture = pictures[0] if pictures else None
     if output == "-":
         raise UsageError("--code: the script writes files; leave out -o -, or name a folder or a file")
     for option, values in SIMPLE.items():
@@ -97,18 +101,21 @@ def _look_at(path: str, pipeline: Pipeline, background: str) -> Photo:
         raise InputError(f"{escape(path)}: {error}") from None
     except PipelineError as error:
         raise InputError(f"{escape(path)}: {error.reason}") from None
-    with at_ease(), Image.open(path) as image:
-        turned, tiff = image.getexif().get(ORIENTATION, 1) != 1, image.format == "TIFF"
-        photo = Photo(
-            path, header.mode, picture.white, image.has_transparency_data, turned, tiff, background, picture.values.size
+    names = {"Image": Image, "ImageOps": ImageOps}
+    try:
+        with at_ease(), Image.open(path) as image:
+            turned, tiff = image.getexif().get(ORIENTATION, 1) != 1, image.format == "TIFF"
+            transparent, pixels = image.has_transparency_data, picture.values.size
+            photo = Photo(path, header.mode, picture.white, transparent, turned, tiff, background, pixels)
+            exec("\n".join(read_picture(photo)), names)  # what the script will do
+            alike = np.array_equal(np.asarray(names["picture"]), picture.values)
+    except (OSError, ValueError, SyntaxError):  # what Pillow says of pictures that it cannot read
+        alike = False
+    if not alike:
+        raise InputError(
+            f"{escape(path)}: Pillow alone, which a script has, reads this kind of {header.format} otherwise than "
+            "convfilter does; save it as a PNG of 8 or 16 bits without transparency"
         )
-        names = {"Image": Image, "ImageOps": ImageOps}
-        exec("\n".join(read_picture(photo)), names)  # what the script will do
-        if not np.array_equal(np.asarray(names["picture"]), picture.values):
-            raise InputError(
-                f"{escape(path)}: Pillow alone, which a script has, reads this kind of {header.format} otherwise than "
-                "convfilter does; save it as a PNG of 8 or 16 bits without transparency"
-            )
     return photo
 
 
