@@ -19,12 +19,13 @@ __all__ = [
 def __getattr__(name: str):  # loaded when they are asked for: the program must hear a Ctrl-C before it loads anything
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = (
-        "errors"
-        if name.endswith("Error")
-        else {"Pipeline": "pipeline", "parse": "pipeline", "Result": "results"}.get(name, "run")
-    )
-    return getattr(import_module(f"convfilter.{home}"), name)
+    homes = {
+        "Pipeline": "language.pipeline",
+        "parse": "language.pipeline",
+        "Result": "run.result",
+        "run_files": "run.api",
+    }
+    return getattr(import_module(f"convfilter.{homes.get(name, 'errors')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -13,10 +13,10 @@ def main() -> None:
     streams.prepare()
     warnings.simplefilter("ignore")  # torch's are for those who write programs
     streams.catch_signals(lambda number, frame: os._exit(128 + number))
-    from convfilter import cli
+    from convfilter.cli.main import main as run
 
     try:
-        cli.main()
+        run()
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -83,9 +83,9 @@ class Child:
 
 
 def _serve(sock: socket.socket) -> None:
-    import convfilter.cli
-    import convfilter.develop
-    import convfilter.work  # noqa: F401
+    import convfilter.cli.main
+    import convfilter.run.render
+    import convfilter.run.runner  # noqa: F401
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for pytest
     sock.send(b".")

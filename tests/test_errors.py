@@ -4,7 +4,7 @@ import pytest
 
 from convfilter import PipelineError, parse
 from convfilter.errors import did_you_mean, escape, shorten, show_place
-from convfilter.kernels import KERNELS
+from convfilter.layers.kernels import KERNELS
 
 ERRORS = sorted((Path(__file__).parent / "errors").glob("*.txt"))
 

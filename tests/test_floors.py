@@ -1,4 +1,4 @@
-"""A module imports only from those that stand before it here, inside its functions too."""
+"""A package imports only from those that stand below it, inside functions too; see the packages' docstrings."""
 
 import ast
 import sys
@@ -8,68 +8,76 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "convfilter"
 
-FLOORS = {  # floor: what it may use besides the standard library, and its modules from the ground up
-    "words": (
-        set(),
-        """errors grammar matrices checks kernels effects convolutions pooling resizing activations layers texts presets
-        arguments meaning pipeline fields explain literals norm noise settings results levels code lessons""",
-    ),
-    "pictures": (
-        {"PIL", "numpy", "zlib_ng"},
-        """formats deflate containers gray pillow tiff images png sheet
-        streams names places finished folders sources shards temporary outputs parts in_order memory""",
-    ),
-    "tensors": (
-        {"PIL", "numpy", "torch"},
-        """cores network fourier fast stretches strips route tiles develop
-        grids pixel_views pixel_points pixel_pools pixel_sums pixels report_values report_plan""",
-    ),
-    "face": (
-        {"PIL", "numpy", "torch", "click", "jinja2", "markupsafe"},
-        """report report_file work run progress together batch scripts tables answers listing options cli __main__""",
-    ),
+BELOW = {  # package: those that it may import besides itself
+    "": "errors numbers streams",  # the modules that lie in no package; each may import the others
+    "layers": "",
+    "language": "layers",
+    "gray": "layers language",
+    "images": "",
+    "files": "images",
+    "engine": "layers language gray images",
+    "explain": "layers language gray images engine",
+    "run": "layers language gray images files engine explain",
+    "export": "layers language gray images files engine explain run",
+    "report": "layers language gray images files engine explain run",
+    "cli": "layers language gray images files engine explain run export report",
 }
-ORDER = [module for _, modules in FLOORS.values() for module in modules.split()]
+LIBRARIES = {  # package: what it may import besides the standard library
+    "images": {"PIL", "numpy", "zlib_ng"},
+    "files": {"PIL", "numpy"},
+    "engine": {"PIL", "numpy", "torch"},
+    "explain": {"PIL", "numpy", "torch"},
+    "run": {"PIL", "numpy", "torch"},
+    "export": {"PIL", "numpy", "torch"},
+    "report": {"PIL", "numpy", "torch", "jinja2", "markupsafe"},
+    "cli": {"PIL", "numpy", "torch", "click"},
+}
+FACE = {"convfilter", "convfilter.__version__"}  # for the version
+MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 
-def imports(module: str) -> set[str]:
-    """The modules that one imports, ours as .name."""
+def imports(path: str) -> set[str]:
+    """The modules that one imports, with their packages."""
     found = set()
-    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module} imports relatively"
-            found |= (
-                {f"{node.module}.{alias.name}" for alias in node.names}
-                if node.module == "convfilter"
-                else {node.module}
-            )
-    ours = {name for name in found if name.startswith("convfilter.")} - {"convfilter.__version__"}
-    return {name.removeprefix("convfilter") for name in ours} | {
-        name.split(".")[0] for name in found if name.split(".")[0] not in sys.stdlib_module_names | {"convfilter"}
-    }
+            assert node.level == 0, f"{path} imports relatively"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
 
 
-def test_every_module_has_its_place():
-    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
-    assert modules == set(ORDER) and len(ORDER) == len(set(ORDER)), "give a new module its place in FLOORS"
+def package_of(name: str) -> str:
+    """The first package of a module of ours, and "" for those that lie in none."""
+    first = name.split(".")[1]
+    return first if (PACKAGE / first / "__init__.py").is_file() else ""
 
 
-@pytest.mark.parametrize("floor", FLOORS)
-def test_a_floor_uses_only_what_it_may(floor):
-    allowed, modules = FLOORS[floor]
-    for module in modules.split():
-        others = {name for name in imports(module) if not name.startswith(".")}
-        assert others <= allowed, f"{module} stands among the {floor}, and imports {others - allowed}"
+def test_every_package_has_its_place():
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert packages == set(BELOW) - {""}, "say in BELOW what a new package may import"
+    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"} == set(BELOW[""].split())
 
 
-@pytest.mark.parametrize("module", ORDER)
-def test_a_module_imports_only_from_those_before_it(module):
-    before = set(ORDER[: ORDER.index(module)])
-    late = {name[1:] for name in imports(module) if name.startswith(".")} - before
-    assert not late, f"{module} imports {late}, which stand after it"
+def test_no_two_packages_stand_below_each_other():
+    for package, below in BELOW.items():
+        assert all(package not in BELOW[other].split() for other in below.split() if other in BELOW)
 
 
-def test_the_package_itself_imports_nothing():
-    assert imports("__init__") == set()
+@pytest.mark.parametrize("module", [module for module in MODULES if module not in ("__main__.py", "__init__.py")])
+def test_a_module_imports_only_what_its_package_may(module):
+    package = module.partition("/")[0] if "/" in module else ""
+    for name in imports(module):
+        library = name.split(".")[0]
+        if library == "convfilter" and name not in FACE:
+            assert package_of(name) in {"", package, *BELOW[package].split()}, f"{module} imports {name}"
+        elif name not in FACE:
+            allowed = LIBRARIES.get(package, set())
+            assert library in sys.stdlib_module_names | allowed, f"{module} imports {library}"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.endswith("__init__.py")])
+def test_a_package_says_what_it_knows_and_loads_nothing(module):
+    assert ast.get_docstring(ast.parse((PACKAGE / module).read_text(encoding="utf-8")))
+    assert not {name for name in imports(module) if name.split(".")[0] not in sys.stdlib_module_names}

@@ -1,4 +1,4 @@
-"""What the README says is what the program is."""
+"""What the README and the pages in docs/ say is what the program is."""
 
 import ast
 import re
@@ -7,50 +7,58 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from test_floors import FLOORS, PACKAGE
+from test_floors import BELOW, PACKAGE
 
-from convfilter.cli import cli
+from convfilter.cli.main import cli
 
 README = Path(__file__).parents[1] / "README.md"
+DOCS = README.parent / "docs"
+
+
+def documentation() -> str:
+    """All pages: the README and those in docs/."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in (README, *sorted(DOCS.glob("*.md"))))
 
 
 def table() -> str:
-    """The README's table of modules, floor by floor, each with its docstring."""
-    lines = ["| floor | module | what it does |", "|---|---|---|"]
-    for floor, (_, modules) in FLOORS.items():
-        for module in modules.split():
-            docstring = ast.get_docstring(ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8")))
-            lines.append(f"| {floor} | `{module}` | {docstring} |")
-            floor = ""
-    return "\n".join(lines) + "\n"
+    """The architecture page's table of packages, each with the first sentence of its docstring."""
+    packages = (name for name in BELOW if name)
+    rows = [f"| `{name}` | {first_sentence(PACKAGE / name / '__init__.py')} |" for name in packages]
+    return "\n".join(["| package | what it knows |", "|---|---|", *rows]) + "\n"
 
 
-def test_the_table_of_modules_is_their_docstrings(request):
-    text = README.read_text(encoding="utf-8")
+def first_sentence(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert docstring and docstring.partition("\n")[0].endswith("."), f"{path}: the first line is no sentence"
+    return docstring.partition("\n")[0]
+
+
+def test_the_table_of_packages_is_their_docstrings(request):
+    page = DOCS / "architecture.md"
+    text = page.read_text(encoding="utf-8")
     if request.config.getoption("--rewrite"):
-        text = re.sub(r"\| floor \| module \|.*?\n(?!\|)", lambda _: table(), text, flags=re.DOTALL)
-        README.write_text(text, encoding="utf-8", newline="\n")
-    assert table() in text, "run pytest --rewrite if a module's docstring has changed"
+        text = re.sub(r"\| package \|.*?(\n(?!\|)|\Z)", lambda _: table(), text, flags=re.DOTALL)
+        page.write_text(text, encoding="utf-8", newline="\n")
+    assert table() in text, "run pytest --rewrite if a package's docstring has changed"
 
 
-def test_every_module_docstring_is_one_sentence():
-    for module in PACKAGE.glob("*.py"):
-        docstring = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
-        assert docstring and docstring.endswith(".") and "\n" not in docstring and ". " not in docstring, module.name
+def test_every_module_says_in_a_sentence_what_it_knows():
+    for path in PACKAGE.rglob("*.py"):
+        assert first_sentence(path)
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands))
-def test_every_command_stands_in_the_readme(command):
-    assert f"convfilter {command}" in README.read_text(encoding="utf-8")
+def test_every_command_is_documented(command):
+    assert f"convfilter {command}" in documentation()
 
 
-def test_every_option_that_the_readme_names_exists():
+def test_every_option_that_the_documentation_names_exists():
     context = click.Context(cli)
     known = {"--version", "--help"}
     for name in cli.list_commands(context):
         known |= {flag for p in cli.get_command(context, name).params for flag in p.opts}
     elsewhere = {"--nproc-per-node", "--array", "--wrap", "--rewrite", "--soak"}
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README.read_text(encoding="utf-8")))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", documentation()))
     assert named - elsewhere <= known
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from side_by_side import Row, arguments, report, take_turns
 
-from convfilter import parse, tiles
-from convfilter.cores import Cores
-from convfilter.network import build, quantise, to_tensor
+from convfilter import parse
+from convfilter.engine import tiles
+from convfilter.engine.build import build, quantise, to_tensor
+from convfilter.engine.threads import Cores
 
 CORES = 2
 THREADS = Cores(CORES)

@@ -20,8 +20,9 @@ from isal import isal_zlib
 from PIL import Image
 from zlib_ng import zlib_ng
 
-from convfilter import deflate, kernels
-from convfilter.png import write_png
+from convfilter.images import deflate
+from convfilter.images.png import write_png
+from convfilter.layers import kernels
 
 SAMPLES = Path(__file__).parents[2] / "sample_images"
 

@@ -10,8 +10,8 @@ import torch
 from side_by_side import arguments, take_turns
 from torch import Tensor, nn
 
-from convfilter.fast import VECTOR, _repeat, _row_and_column, nhwc
-from convfilter.fourier import transform
+from convfilter.engine.algorithms import VECTOR, _repeat, _row_and_column, nhwc
+from convfilter.engine.fft import transform
 
 ROWS, COLUMNS = 256, 2048
 SIZES = 3, 5, 9, 11, 15, 17, 21, 31, 41

@@ -1,0 +1,110 @@
+"""One run of the command line: results printed as they come, signals obeyed, and an exit status at the end."""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
+
+from convfilter import streams
+from convfilter.cli.progress import Report
+from convfilter.cli.together import finish_together
+from convfilter.errors import UsageError
+from convfilter.language.pipeline import Pipeline
+from convfilter.run.api import Run, count_files, run_files
+from convfilter.run.result import Result
+
+LAST_WORDS = 0.4  # seconds that a stopped run may take to tidy up, and then to list what it has finished
+
+
+def run_batch(
+    pipeline: Pipeline, inputs: tuple[str, ...], *, as_json: bool, null: bool, quiet: bool, verbose: int, **options
+) -> int:
+    """Run the pictures, print what is written, and return the exit status, 0 or 1; a signal ends the process.
+
+    Raises:
+        UsageError, PipelineError: before anything is written.
+    """
+    to_stdout = options.get("output") == "-"
+    if to_stdout and as_json:
+        raise UsageError("-o - and --json both need standard output; choose one of them")
+    report = Report(quiet=quiet, verbose=verbose)
+    run = run_files(pipeline, inputs, passed_over=report.detail, **options)
+    if report.draws:
+        threading.Thread(target=_count, args=(report, pipeline, inputs, options), daemon=True).start()
+    show = partial(_show_nothing if to_stdout else _show_json if as_json else _show_paths, end=b"\0" if null else b"\n")
+    with _signals_caught() as caught, ThreadPoolExecutor(1, "convfilter-results") as pool:
+        telling = pool.submit(_tell, run, report, show, options.get("shard") == "auto")
+        while not caught and not wait([telling], 0.05).done:
+            pass
+        if caught:  # in the main thread, which waits for nothing else: not for a picture, nor for who reads our output
+            stopping = threading.Thread(target=run.stop, daemon=True)
+            stopping.start()
+            stopping.join(LAST_WORDS)  # a slow disk may take longer
+            wait([telling], LAST_WORDS)
+            os._exit(128 + caught[0])
+        return telling.result()
+
+
+def _tell(run: Run, report: Report, show: Callable[[Result], bytes], is_shared: bool) -> int:
+    """Print every result, and at the end how many there were; return the exit status.
+
+    ``is_shared`` is true where other processes do the rest of the pictures.
+    """
+    lost: Exception | None = None
+    for result in run:
+        report.add(result)
+        words = show(result)
+        if words and not lost:
+            report.make_room()
+            try:
+                streams.write_out(words)
+            except (OSError, ValueError) as error:  # nobody reads on, or there is no room: what is lost must be known
+                lost = error
+                run.stop()
+        report.draw()
+    if lost and not isinstance(lost, BrokenPipeError):
+        report.say(f"convfilter: standard output: {getattr(lost, 'strerror', None) or lost}")
+    report.close(stopped=run.stopped)
+    status = 1 if lost else report.exit_code
+    if is_shared and not run.stopped:
+        finish_together(failed=status != 0)
+    return status
+
+
+def _show_paths(result: Result, end: bytes) -> bytes:
+    """The paths written, as the bytes that they are on disk."""
+    return b"".join(os.fsencode(path) + end for path in result.outputs) if result.status == "done" else b""
+
+
+def _show_json(result: Result, end: bytes) -> bytes:
+    return json.dumps(result.to_dict(), allow_nan=False).encode() + end
+
+
+def _show_nothing(result: Result, end: bytes) -> bytes:
+    return b""
+
+
+def _count(report: Report, pipeline: Pipeline, inputs: tuple[str, ...], options: dict) -> None:
+    with contextlib.suppress(Exception):  # what is wrong with the inputs is said by the run itself
+        report.total = count_files(pipeline, inputs, **options)
+
+
+@contextlib.contextmanager
+def _signals_caught() -> Iterator[list[int]]:
+    """Return a list that gets the numbers of the signals that come; no more than that is done about them."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught  # a program that uses us has signals for itself
+        return
+    before = {number: signal.getsignal(number) for number in streams.SIGNALS}
+    streams.catch_signals(lambda number, frame: caught.append(number))
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # None is one that is not Python's
+                signal.signal(number, handler)

@@ -1,0 +1,136 @@
+"""The texts of the listing commands: what presets, kernels and layers there are, one in full, and what a PNG says."""
+
+import inspect
+
+from convfilter.errors import UsageError, did_you_mean, escape
+from convfilter.language.pipeline import parse
+from convfilter.layers import kernels
+from convfilter.layers.catalogue import LAYERS
+
+
+def sentence(function) -> str:
+    """Return the first line of a docstring without its markup.
+
+    >>> sentence(LAYERS["ReLU"])
+    'x above 0, 0 below.'
+    """
+    return (inspect.getdoc(function) or "").partition("\n")[0].replace("``", "")
+
+
+def list_presets(presets) -> str:
+    """Return a line a preset: its name, its options, what it does, and the pipeline that it stands for."""
+    lines = []
+    for name, preset in presets.items():
+        options = " ".join(f"--{key.replace('_', '-')}" for key in preset.options)
+        lines.append(f"{name:<10} {preset.help}{f' [{options}]' if options else ''}\n{'':<10} {preset.write({})}")
+    return "\n".join(lines)
+
+
+def list_kernels() -> str:
+    """Return a line a kernel: how it is called, and what it is."""
+    calls = [(f"{name}{_signature(make)}", sentence(make)) for name, make in kernels.KERNELS.items()]
+    return _columns(
+        [*calls, ("flip(kernel)", "A kernel turned by 180 degrees: turns cross-correlation to convolution.")]
+    )
+
+
+def show_kernel(text: str) -> str:
+    """Return a kernel's call, sentence, sum, coefficients as a table, and the literal that a pipeline takes.
+
+    ``text`` is a kernel as a pipeline writes it, such as ``sobel_x`` or ``gaussian(5, sigma=1.2)``.
+
+    Raises:
+        UsageError: there is no kernel of that name. PipelineError: its arguments are wrong.
+
+    >>> print(show_kernel("sobel_x"))
+    sobel_x
+    Sobel's x-gradient: positive where it gets brighter to the right.
+    3x3, sum 0
+    <BLANKLINE>
+      -1   0   1
+      -2   0   2
+      -1   0   1
+    <BLANKLINE>
+    [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
+    """
+    name = text.partition("(")[0].strip()
+    if name not in kernels.KERNELS and name != "flip" and name.isidentifier():
+        hint = did_you_mean(name, kernels.KERNELS) or "; 'convfilter kernels' lists them all"
+        raise UsageError(f"there is no kernel {escape(name)!r}{hint}")
+    (kernel,) = parse(f"Filter2d({text})").layers[0].kernels
+    make = kernels.KERNELS.get(name, kernels.flip)
+    parts = [f"{name}{_signature(make)}\n{sentence(make)}"]
+    for number, matrix in enumerate(kernel.matrices):
+        total = sum(map(sum, matrix))
+        title = f"{len(matrix)}x{len(matrix[0])}, sum {_number(0.0 if abs(total) < 1e-12 else total)}"
+        cells = [[_number(value) for value in row] for row in matrix]
+        width = max(len(cell) for row in cells for cell in row)
+        table = "\n".join("  " + "  ".join(cell.rjust(width) for cell in row) for row in cells)
+        literal = ", ".join(f"[{', '.join(_literal(value) for value in row)}]" for row in matrix)
+        which = f"{kernel.text}, {number} of {len(kernel.matrices)}: " if len(kernel.matrices) > 1 else ""
+        parts.append(f"{which}{title}\n\n{table}\n\n[{literal}]")
+    return "\n".join(parts[:2]) + "".join(f"\n\n{part}" for part in parts[2:])
+
+
+def list_layers() -> str:
+    """Return a line a layer: its name and what it does."""
+    return _columns([(name, sentence(layer)) for name, layer in sorted(LAYERS.items())])
+
+
+def show_layer(name: str) -> str:
+    """Return a layer's signature, its sentence, and an example that parses.
+
+    Raises:
+        UsageError: there is no layer of that name.
+
+    >>> print(show_layer("MaxPool2d"))
+    MaxPool2d(kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False)
+    The largest value of each window.
+    Example: MaxPool2d(2)
+    """
+    if name not in LAYERS:
+        hint = did_you_mean(name, LAYERS) or "; 'convfilter layers' lists them all"
+        raise UsageError(f"there is no layer {escape(name)!r}{hint}")
+    layer = LAYERS[name]
+    return f"{name}{_signature(layer)}\n{sentence(layer)}\nExample: {example(name)}"
+
+
+def example(name: str) -> str:
+    """Return a call of the layer that parses: the one its docstring gives, or the bare call."""
+    lines = (inspect.getdoc(LAYERS[name]) or "").splitlines()
+    given = next((line for line in lines if line.startswith("Example: ")), None)
+    return given.removeprefix("Example: ") if given else f"{name}()"
+
+
+def show_texts(file: str) -> str:
+    """Return the name of a PNG and a line for each text that it carries.
+
+    Raises:
+        InputError: it cannot be read, or is no PNG.
+    """
+    from convfilter.images.png import read_text
+
+    lines = [f"  {escape(key)}: {escape(value)}" for key, value in read_text(file).items()]
+    return "\n".join([escape(file), *(lines or ["  it carries no texts"])])
+
+
+def _signature(function) -> str:
+    parameters = [
+        p.replace(annotation=inspect.Parameter.empty) for p in inspect.signature(function).parameters.values()
+    ]
+    return str(inspect.Signature(parameters)) if parameters or function in LAYERS.values() else ""
+
+
+def _columns(rows) -> str:
+    width = min(max(len(name) for name, _ in rows), 34)
+    return "\n".join(
+        f"{name:<{width}}  {text}" if len(name) <= width else f"{name}\n{'':<{width}}  {text}" for name, text in rows
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value == int(value) and abs(value) < 1e6 else f"{value:.4g}"
+
+
+def _literal(value: float) -> str:
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)

@@ -1,0 +1,293 @@
+"""The command line: words in, run_files, words out."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+
+import convfilter
+from convfilter import streams
+from convfilter.cli import listing, options
+from convfilter.errors import ConvfilterError, InputError, OutputError, UsageError, did_you_mean, escape, tidy
+from convfilter.language.pipeline import Pipeline, parse, parse_preset
+from convfilter.language.presets import PRESETS, Preset, load_presets
+
+EPILOG = """\b
+Examples:
+  convfilter edge photo.png              photo_edge.png beside it
+  convfilter blur --sigma 2 photos/      photos_blur/
+  convfilter run 'Conv2d(1, 8, 3) | ReLU | MaxPool2d(2)' photo.png
+  convfilter tutorial photo.png --grid   the tutorial's figure
+"""
+
+
+def main() -> None:
+    """Run the program on the process's arguments; the process ends with its exit status."""
+    if sys.stdout is None:
+        _say("standard output is closed; the paths written could not be told")
+        sys.exit(1)
+    cli(prog_name="convfilter")
+
+
+class Group(click.Group):
+    """Presets and commands as two groups of --help; presets become commands as they are asked for."""
+
+    def presets(self, ctx: click.Context) -> Mapping[str, Preset]:
+        own = _user_presets(ctx.params.get("presets_file"))
+        for name in own:
+            if name in self.commands:
+                raise UsageError(f"preset {name}: 'convfilter {name}' is a command; give the preset another name")
+        return {**PRESETS, **own}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.presets(ctx), *self.commands]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in self.commands:
+            return self.commands[name]
+        presets = self.presets(ctx)
+        return _preset_command(name, presets[name]) if name in presets else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]):
+        for here, there in zip(args, [*args[1:], None], strict=True):  # --presets may also stand after the command
+            file = there if here == "--presets" else here.removeprefix("--presets=")
+            if here.startswith("--presets") and file and file != here:
+                ctx.params["presets_file"] = file
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], self.list_commands(ctx)) or "; 'convfilter --help' lists them all"
+            raise UsageError(f"there is no command or preset {escape(args[0])!r}{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in (("Presets", self.presets(ctx)), ("Commands", self.commands)):
+            with formatter.section(title):
+                commands = [(name, self.get_command(ctx, name)) for name in names]
+                formatter.write_dl([(name, command.get_short_help_str(100)) for name, command in commands])
+
+    def make_context(self, *args, **kwargs) -> click.Context:
+        with _tidy():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context):
+        with _tidy():
+            return super().invoke(ctx)
+
+    def main(self, *args, **kwargs):
+        try:
+            return super().main(*args, **kwargs)
+        except ConvfilterError as error:  # the one place where errors are shown
+            _say(str(error))
+            sys.exit(1 if isinstance(error, InputError | OutputError) else 2)
+
+
+@click.group(
+    cls=Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option("--presets", "presets_file", type=click.Path(), metavar="FILE", is_eager=True,
+              help="Your own presets, a TOML file; each becomes a command.")  # fmt: skip
+@click.version_option(convfilter.__version__, message="%(prog)s %(version)s")
+def cli(presets_file: str | None) -> None:
+    """Run pictures through convolutional layers, and save what comes out.
+
+    INPUT is a picture, a folder of pictures, or - for standard input.
+    """
+
+
+@cli.command(cls=options.Command, short_help="Any pipeline of layers.")
+@click.argument("pipeline")
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=False)
+@options.shared
+@click.pass_context
+def run(ctx: click.Context, pipeline: str, inputs: tuple[str, ...], presets_file: str | None, **kwargs) -> None:
+    """Run pictures through PIPELINE and save each output channel.
+
+    Layers are written as PyTorch writes them and joined by |. A preset's or a kernel's name stands for its layers, and
+    @FILE reads the pipeline from a file.
+
+    \b
+    Examples:
+      convfilter run 'edge | ReLU | MaxPool2d(2)' photo.png
+      convfilter run "Conv2d(1, 8, 3, padding='same') | ReLU()" photos/ -o out/
+      convfilter run @blocks.txt *.png
+    """
+    _run(ctx, parse(pipeline, presets=_presets(ctx, presets_file)), inputs, kwargs)
+
+
+@cli.command(cls=options.Command, short_help="What each layer of a pipeline does, and the sums behind a pixel.")
+@click.argument("pipeline")
+@options.option(options.PICTURES_IN, "--size", type=options.Numbers("size", "x", "640x480", least=1), metavar="WxH",
+                help="The picture's width and height.  [default: 512x512]")  # fmt: skip
+@options.option(
+    options.PICTURES_IN, "--image", type=click.Path(), metavar="FILE", help="Take this picture, or its size."
+)
+@options.option(options.PIPELINE, "--pixel", type=options.Numbers("pixel", ",", "100,50", counts=(2, 3)),
+                metavar="X,Y[,CHANNEL]", help="With --image: the arithmetic behind this pixel of the output, "
+                "through every layer. Column, row and channel count from 0.")  # fmt: skip
+@options.option(options.RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@options.CODE
+@options.WHITE
+@options.BACKGROUND
+@options.SEED
+@options.PRESETS_FILE
+@click.pass_context
+def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwargs) -> None:
+    """Show what each layer of PIPELINE does to a picture: the output's size with the sum that gives it, parameters,
+    multiply-adds, receptive field, and the range of values that can come out. No picture is needed.
+
+    \b
+    Examples:
+      convfilter explain 'Conv2d(1, 8, 3, stride=2) | ReLU | MaxPool2d(2)' --size 640x480
+      convfilter explain tutorial --image photo.png --pixel 100,50
+      convfilter explain 'edge | ReLU' --code
+    """
+    from convfilter.cli.answers import answer
+
+    for text in answer(parse(pipeline, presets=_presets(ctx, presets_file)), **kwargs):
+        click.echo(text)
+
+
+@cli.command(cls=options.Command, short_help="A web page that shows a picture layer by layer.")
+@click.argument("pipeline")
+@click.argument("image", metavar="IMAGE")
+@options.WHITE
+@options.BACKGROUND
+@options.SEED
+@options.PRESETS_FILE
+@options.option(options.PICTURES_OUT, "-o", "--output", metavar="PATH",
+                help="A file name, a folder, or - for standard output.  [default: beside the picture]")  # fmt: skip
+@options.option(options.PICTURES_OUT, "--pixel", type=options.Numbers("pixel", ",", "100,50"), metavar="X,Y",
+                help="Begin at this pixel; a very large picture keeps its exact values around it.")  # fmt: skip
+@options.option(options.PICTURES_OUT, "--no-clobber", is_flag=True, help="Never replace a file.")
+@click.pass_context
+def report(
+    ctx: click.Context, pipeline: str, image: str, output: str | None, presets_file: str | None, **kwargs
+) -> None:
+    """Write a web page that shows what each layer of PIPELINE does to IMAGE, a picture or - for standard input: its
+    formula, its kernels, every channel that comes out, and under the pointer the arithmetic of each pixel.
+
+    The page is one file that needs no network.
+
+    \b
+    Examples:
+      convfilter report tutorial photo.png
+      convfilter report 'Conv2d(1, 8, 3) | ReLU | MaxPool2d(2)' photo.png -o page.html
+    """
+    parsed = parse(pipeline, presets=_presets(ctx, presets_file))
+    from convfilter.report.write import write_report
+
+    path = write_report(parsed, image, output, text=pipeline, **kwargs)
+    if path != "-":
+        click.echo(path)
+
+
+@cli.command()
+@click.pass_context
+def presets(ctx: click.Context) -> None:
+    """List the presets: what each does, its options, and its pipeline."""
+    click.echo(listing.list_presets(ctx.find_root().command.presets(ctx.find_root())))
+
+
+@cli.command()
+@click.argument("name", required=False)
+def kernels(name: str | None) -> None:
+    """List the kernels, or show one: its numbers as a table and as a pipeline takes them.
+
+    \b
+    Examples:
+      convfilter kernels sobel_x
+      convfilter kernels 'gaussian(5, sigma=1.2)'
+    """
+    click.echo(listing.show_kernel(name) if name else listing.list_kernels())
+
+
+@cli.command()
+@click.argument("name", required=False)
+def layers(name: str | None) -> None:
+    """List the layers, or show one: its signature, what it does, and an example.
+
+    \b
+    Examples:
+      convfilter layers Conv2d
+    """
+    click.echo(listing.show_layer(name) if name else listing.list_layers())
+
+
+@cli.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+def info(files: tuple[str, ...]) -> None:
+    """Print what the PNGs written by convfilter say of themselves: pipeline, channel, seed, black and white.
+
+    \b
+    Examples:
+      convfilter info photo_edge.png
+    """
+    failed = False
+    for file in files:
+        try:
+            click.echo(listing.show_texts(file))
+        except InputError as error:
+            _say(f"{escape(file)}: {error}")
+            failed = True
+    sys.exit(1 if failed else 0)
+
+
+def _preset_command(name: str, preset: Preset) -> click.Command:
+    @options.shared
+    @click.argument("inputs", metavar="INPUT...", nargs=-1, required=False)
+    @click.pass_context
+    def command(ctx: click.Context, inputs: tuple[str, ...], presets_file: str | None, **kwargs) -> None:
+        values = options.preset_values(kwargs)
+        _run(ctx, parse_preset(name, values, presets=_presets(ctx, presets_file)), inputs, kwargs)
+
+    text = preset.write({})
+    made = options.Command(
+        name,
+        callback=command,
+        params=[*options.preset_options(preset), *reversed(command.__click_params__)],
+        help=f"{preset.help}\n\nThe pipeline: {text}\n\n\b\nExamples:\n  convfilter {name} photo.png",
+        short_help=preset.help,
+    )
+    clash = {flag for p in made.params for flag in p.opts if sum(flag in other.opts for other in made.params) > 1}
+    if clash:
+        raise UsageError(f"preset {escape(name)}: its option {min(clash)} is one that every preset has; rename it")
+    return made
+
+
+def _presets(ctx: click.Context, file: str | None) -> Mapping[str, Preset]:
+    return {**PRESETS, **_user_presets(file or ctx.find_root().params.get("presets_file"))}
+
+
+def _user_presets(file: str | None) -> Mapping[str, Preset]:
+    if file is not None:
+        return load_presets(file)
+    own = Path(click.get_app_dir("convfilter")) / "presets.toml"
+    return load_presets(own) if own.is_file() else {}
+
+
+def _run(ctx: click.Context, pipeline: Pipeline, inputs: tuple[str, ...], kwargs: dict) -> None:
+    if kwargs.pop("code"):
+        from convfilter.export.script import write_script
+
+        click.echo(write_script(pipeline, *inputs, **kwargs), nl=False)
+        return
+    if not inputs:
+        raise click.UsageError("Missing argument 'INPUT...': a picture, a folder, or - for standard input.", ctx)
+    from convfilter.cli.batch import run_batch
+
+    sys.exit(run_batch(pipeline, inputs, **kwargs))
+
+
+@contextlib.contextmanager
+def _tidy() -> Iterator[None]:
+    """Let click's own messages show what they quote as ours do: short, and without what a terminal would obey."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = tidy(error.message)
+        raise
+
+
+def _say(text: str) -> None:
+    streams.say(f"convfilter: {text}\n")

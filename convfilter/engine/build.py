@@ -1,0 +1,199 @@
+"""Build a pipeline as a plain nn.Sequential, and take pictures into tensors and through its layers."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from convfilter.errors import InputError
+from convfilter.gray.norm import LARGEST, SMALLEST
+from convfilter.gray.rounding import CERTAIN, ROUNDING, gain
+from convfilter.language.pipeline import Pipeline
+from convfilter.language.resolve import Layer
+from convfilter.layers.catalogue import same_size
+from convfilter.layers.shapes import Window
+
+
+class Magnitude(nn.Module):
+    """The square root of the sum of squares over channels: (N, C, H, W) -> (N, 1, H, W).
+
+    >>> Magnitude()(torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)).item()
+    5.0
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.square().sum(1, keepdim=True).sqrt_()
+
+
+def build(pipeline: Pipeline, *, seed: int = 0, channels: int = 1) -> nn.Sequential:
+    """Return the pipeline as modules, one a layer, in eval mode, for inputs (N, channels, H, W) of float32.
+
+    Random weights are those that ``torch.manual_seed(seed)`` and building the layers in order gives; ``weight=`` and a
+    number as ``bias=`` then replace what they name. ``Filter2d`` draws nothing. The window places of
+    ``FractionalMaxPool2d`` are those that the first call of a network built by hand would draw. The global random
+    state is left as it was.
+
+    Raises:
+        PipelineError: a layer does not take the channels that come in.
+
+    >>> from convfilter import parse
+    >>> build(parse("Filter2d(sobel_x, sobel_y) | Magnitude"))
+    Sequential(
+      (0): Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False, padding_mode=replicate)
+      (1): Magnitude()
+    )
+    """
+    pipeline.channels(channels)
+    modules, inputs = [], []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for layer in pipeline.layers:
+            modules.append(_filter(layer, channels) if layer.name == "Filter2d" else _module(layer))
+            inputs.append(channels)
+            channels = layer.effect.channels(channels)
+        for module, c in zip(modules, inputs, strict=True):
+            if isinstance(module, nn.FractionalMaxPool2d):
+                module._random_samples = torch.rand(1, c, 2)
+    return nn.Sequential(*modules).eval().requires_grad_(False)
+
+
+def to_tensor(values: np.ndarray, white: float, scale: float = 255.0) -> torch.Tensor:
+    """Return gray values (H, W) as a float32 tensor 1x1xHxW: 0 stays 0, and the value ``white`` becomes ``scale``.
+
+    >>> to_tensor(np.array([[0, 255]], np.uint8), 255, scale=1).tolist()
+    [[[[0.0, 1.0]]]]
+    """
+    if scale == white:
+        x = values.astype(np.float32)
+    elif values.dtype == np.uint8:
+        x = (np.arange(256) * (scale / white) if scale != 1 else np.arange(256) / white).astype(np.float32)[values]
+    else:
+        x = (values * (scale / white) if scale != 1 else values / white).astype(np.float32)
+    return torch.from_numpy(x)[None, None]
+
+
+@torch.inference_mode()
+def activations(network: nn.Sequential, x: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield the activation (N, C, H, W) after each layer, for an input (N, C, H, W)."""
+    for module in network:
+        x = module(x)
+        yield x
+
+
+@np.errstate(over="ignore")  # what becomes infinite lies outside, and saturates
+def quantise(
+    values: np.ndarray,
+    black: float,
+    white: float,
+    bits: int = 8,
+    *,
+    absolute: bool = False,
+    ends: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """Return pixels of 8 or 16 bits: ``black`` gives 0, ``white`` 255 or 65535, and what lies outside saturates.
+
+    ``values`` are float32 of any shape, and are overwritten; ``ends`` are the least and the greatest, if known: they
+    tell whether anything must be clipped. Where black is white, all is 0. Halves go to the even pixel, as numpy and
+    torch round.
+
+    >>> quantise(np.array([-1.0, 0.0, 1.0, 9.0], np.float32), -1, 1).tolist()
+    [0, 128, 255, 255]
+    """
+    levels = (1 << bits) - 1
+    dtype = np.uint8 if bits == 8 else np.uint16
+    if black == white:
+        return np.zeros(values.shape, dtype)
+    if absolute:
+        np.abs(values, out=values)
+    number = np.float32 if SMALLEST < white - black < LARGEST else np.float64
+    values = values.astype(number, copy=False)
+    black, scale = number(black), number(levels / (white - black))
+    values -= black
+    values *= scale
+    np.rint(values, out=values)
+    if absolute or ends is None or not _are_levels(ends, black, scale, levels):
+        np.clip(values, 0, levels, out=values)
+    return values.astype(dtype)
+
+
+def _are_levels(ends: tuple[float, float], black: np.floating, scale: np.floating, levels: int) -> bool:
+    """Whether quantising gives levels of these two values, and so of all between them, without clipping."""
+    low, high = np.rint((np.array(ends, black.dtype) - black) * scale)
+    return bool(low >= 0 and high <= levels)
+
+
+def explain_nonfinite(pipeline: Pipeline, network: nn.Sequential, x: torch.Tensor) -> InputError:
+    """Return the error that names the first layer, and its channel, in which NaN or infinity comes out for ``x``."""
+    for number, (layer, y) in enumerate(zip(pipeline.layers, activations(network, x), strict=True), start=1):
+        finite = torch.isfinite(y[0]).flatten(1).all(1)
+        if not finite.all():
+            channel = int((~finite).nonzero()[0])
+            kind = "NaN" if y[0, channel].isnan().any() else "infinity"
+            return InputError(f"{kind} comes out of layer {number}, {layer.name}, in channel {channel}")
+    return InputError("NaN or infinity comes out of the pipeline")
+
+
+def rounding_noise(pipeline: Pipeline, network: nn.Sequential, white: float) -> list[float]:
+    """Return, for each layer, the difference that rounding alone can make in what is flat by rights.
+
+    It is 4e-7 (a few steps of float32), or what ``noise.gain`` says, of the largest value that weights and a ``white``
+    picture can give. That bound grows past all measure in deep networks, so from the third convolution on nothing is
+    put down to rounding.
+
+    >>> from convfilter import parse
+    >>> pipeline = parse("edge | ReLU")
+    >>> [round(noise, 6) for noise in rounding_noise(pipeline, build(pipeline), 255)]
+    [0.004896, 0.004896]
+    """
+    noise, bound, rough, convolutions = [], float(white), 1.0, 0
+    for layer, module in zip(pipeline.layers, network, strict=True):
+        larger, rougher = gain(layer)
+        bound, rough = bound * larger, max(rough, rougher)
+        for part in module.modules():
+            if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+                convolutions += 1
+                sums = part.weight.abs().flatten(1).sum(1).max().item()
+                bound = bound * sums + (part.bias.abs().max().item() if part.bias is not None else 0.0)
+        noise.append(ROUNDING * rough * bound if convolutions <= CERTAIN else 0.0)
+    return noise
+
+
+def _module(layer: Layer) -> nn.Module:
+    """A layer of torch.nn, built as the text says; ``inplace`` is left out, for the activations must stay apart."""
+    kwargs = {name: value for name, value in layer.kwargs if name not in ("inplace", "weight")}
+    bias = kwargs.get("bias")
+    if bias is not None and not isinstance(bias, bool):
+        kwargs["bias"] = True
+    if layer.name == "Magnitude":
+        return Magnitude()
+    module = getattr(nn, layer.name)(*layer.args, **kwargs)
+    with torch.no_grad():
+        matrices = [m for kernel in layer.kernels for m in kernel.matrices]
+        if matrices:
+            module.weight[: len(matrices)] = torch.tensor(matrices, dtype=torch.float64)[:, None]
+        if bias is not None and not isinstance(bias, bool):
+            module.bias[:] = torch.tensor(bias, dtype=torch.float64)
+    return module
+
+
+def _filter(layer: Layer, channels: int) -> nn.Module:
+    """A Filter2d as a grouped Conv2d without random weights; padding that torch's own cannot say stands before it."""
+    matrices = same_size([m for kernel in layer.kernels for m in kernel.matrices])
+    weight = torch.tensor(matrices, dtype=torch.float32)[:, None].repeat(channels, 1, 1, 1)
+    rows, columns = layer.effect.rows, layer.effect.columns
+    symmetric = all(axis.before == axis.after for axis in (rows, columns))
+    conv = nn.utils.skip_init(
+        nn.Conv2d, channels, len(weight), tuple(weight.shape[2:]), bias=False, groups=channels,
+        stride=(rows.stride, columns.stride), dilation=(rows.dilation, columns.dilation),
+        padding=(rows.before, columns.before) if symmetric else 0,
+        padding_mode=rows.mode if symmetric else "zeros",
+    )  # fmt: skip
+    with torch.no_grad():
+        conv.weight[:] = weight
+    return conv if symmetric else nn.Sequential(_padding(rows, columns), conv)
+
+
+def _padding(rows: Window, columns: Window) -> nn.Module:
+    kind = {"zeros": "ZeroPad2d", "reflect": "ReflectionPad2d", "replicate": "ReplicationPad2d"}
+    return getattr(nn, kind.get(rows.mode, "CircularPad2d"))((columns.before, columns.after, rows.before, rows.after))

@@ -1,0 +1,1 @@
+"""The arithmetic behind one pixel of an output, followed back through every layer."""

@@ -1,0 +1,131 @@
+"""The weighted sums behind one pixel: convolutions, transposed convolutions, and enlargements."""
+
+import math
+
+import torch
+from torch import nn
+
+from convfilter.explain.pixel.grids import Cell, Grid, add_up, write_number
+from convfilter.explain.pixel.views import Cells, Place, View, Working, middle, span, steps
+from convfilter.language.resolve import Layer
+from convfilter.layers.shapes import Transposed
+
+SHOWN = 3  # input channels whose matrices are shown
+LISTED = 10  # input channels whose sums are listed
+
+
+def convolve(layer: Layer, conv: nn.Module, view: View, place: Place) -> Working:
+    """Return the arithmetic of ``Conv2d`` and ``Filter2d``."""
+    conv = conv[-1] if isinstance(conv, nn.Sequential) else conv
+    rows, columns = layer.effect.rows, layer.effect.columns
+    ys, xs = steps(rows, place.y, view.height), steps(columns, place.x, view.width)
+    share = view.channels // conv.groups
+    first = place.channel // (conv.out_channels // conv.groups) * share
+    pairs = {
+        first + c: (view.window(first + c, ys, xs, rows.mode), _cells(kernel))
+        for c, kernel in enumerate(conv.weight[place.channel].tolist())
+    }
+    bias = None if conv.bias is None else conv.bias[place.channel].item()
+    return _add_up(pairs, bias, middle(0, ys, xs, view), f"window: {span(ys, xs)}")
+
+
+def transpose(layer: Layer, conv: nn.ConvTranspose2d, view: View, place: Place) -> Working:
+    """Return the arithmetic of ``ConvTranspose2d``: the input pixels that add to this one, by one weight each."""
+    ys, i = _taps(layer.effect.rows, place.y, view.height)
+    xs, j = _taps(layer.effect.columns, place.x, view.width)
+    bias = None if conv.bias is None else conv.bias[place.channel].item()
+    if not ys or not xs:
+        rows, columns = layer.effect.rows, layer.effect.columns
+        source = middle(0, [place.y // rows.stride], [place.x // columns.stride], view)
+        total = bias or 0.0
+        return Working(total, source, (f"no input pixel adds to this one; the bias: {write_number(total)}",))
+    share = conv.out_channels // conv.groups
+    group, local = divmod(place.channel, share)
+    inputs = view.channels // conv.groups
+    pairs = {}
+    for c in range(group * inputs, (group + 1) * inputs):
+        kernel = conv.weight[c, local][i][:, j].tolist()
+        pairs[c] = view.window(c, ys, xs), _cells(kernel)
+    said = f"input pixels that add to this one: {span(ys, xs)}; kernel rows {_list(i)}, columns {_list(j)}"
+    return _add_up(pairs, bias, middle(0, ys, xs, view), said)
+
+
+def blend(layer: Layer, module: nn.Upsample, view: View, place: Place) -> Working:
+    """Return the arithmetic of ``Upsample``: the nearest pixels, by weights that it is asked for.
+
+    Rows and columns are weighted apart, so that the layer's own derivative on one row and on one column gives them.
+    """
+    down, across = _weights(module, place.y, view, 0), _weights(module, place.x, view, 1)
+    ys, xs = list(down), list(across)
+    if len(ys) == len(xs) == 1:
+        source = Place(place.channel, ys[0], xs[0])
+        value = view.at(source)
+        return Working(value, source, (f"the nearest input pixel, {source}: {write_number(value)}",))
+    kernel = _cells([[a * b for b in across.values()] for a in down.values()])
+    heaviest = Place(place.channel, max(down, key=down.get), max(across, key=across.get))
+    pairs = {place.channel: (view.window(place.channel, ys, xs), kernel)}
+    return _add_up(pairs, None, heaviest, f"nearest input pixels: {span(ys, xs)}", "weights")
+
+
+def _add_up(
+    pairs: dict[int, tuple[Cells, Cells]], bias: float | None, middle: Place, said: str, weights: str = "kernel"
+) -> Working:
+    """A window times a kernel for each input channel: those that add most as matrices, more as numbers."""
+    grids = {}
+    for c, (window, kernel) in pairs.items():
+        products = tuple(
+            tuple(Cell(a.value * b.value, a.mark) for a, b in zip(*rows, strict=True))
+            for rows in zip(window, kernel, strict=True)
+        )
+        title = "window" if len(pairs) == 1 else f"channel {c}"
+        grids[c] = Grid(title, window), Grid(weights, kernel), Grid("products", products)
+    sums = {c: some[2].total for c, some in grids.items()}
+    order = sorted(sums, key=lambda c: (-abs(sums[c]), c))
+    total = add_up([*sums.values()])
+    lines = [said]
+    if len(sums) > 1:
+        listed = ", ".join(f"{c}: {write_number(sums[c])}" for c in sorted(order[:LISTED]))
+        rest = order[LISTED:]
+        more = f", the other {len(rest)}: {write_number(add_up([sums[c] for c in rest]))}" if rest else ""
+        lines.append(f"sums by input channel: {listed}{more}")
+    if bias is None:
+        lines.append(f"sum of the products: {write_number(total)}")
+    else:
+        whole = f"{write_number(total)} + {write_number(bias)} = {write_number(total + bias)}"
+        lines.append(f"sum of the products, and the bias: {whole}")
+    source = Place(order[0] if len(sums) > 1 else next(iter(sums)), middle.y, middle.x)
+    return Working(total + (bias or 0.0), source, tuple(lines), tuple((grids[c], "*=") for c in order[:SHOWN]))
+
+
+def _taps(axis: Transposed, at: int, n: int) -> tuple[list[int], list[int]]:
+    """The inputs that add to output ``at``, and which of the kernel's weights each does it by."""
+    inputs, taps = [], []
+    for one in range(max(0, axis.reach(at, at + 1, n)[0]), n):
+        tap, rest = divmod(at + axis.padding - one * axis.stride, axis.dilation)
+        if tap < 0:
+            break
+        if not rest and tap < axis.size:
+            inputs.append(one)
+            taps.append(tap)
+    return inputs, taps
+
+
+def _weights(module: nn.Upsample, at: int, view: View, axis: int) -> dict[int, float]:
+    """The inputs along one axis that output ``at`` is blended of, with their weights."""
+    scale = module.scale_factor[1 - axis] if isinstance(module.scale_factor, tuple) else module.scale_factor
+    breadth = 1 if scale is None else math.ceil(1 / scale) + 1
+    size = (view.height, breadth) if axis == 0 else (breadth, view.width)
+    with torch.enable_grad():
+        line = torch.zeros(1, 1, *size, dtype=torch.float32, requires_grad=True)
+        out = module(line)[0, 0]
+        (grad,) = torch.autograd.grad(out[at, 0] if axis == 0 else out[0, at], line)
+    weights = grad[0, 0].sum(1 - axis)
+    return {place: weights[place].item() for place in weights.nonzero().flatten().tolist()}
+
+
+def _cells(rows) -> Cells:
+    return tuple(tuple(Cell(value) for value in row) for row in rows)
+
+
+def _list(places: list[int]) -> str:
+    return " ".join(map(str, places))

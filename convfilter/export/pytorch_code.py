@@ -1,0 +1,262 @@
+"""A pipeline as a short PyTorch script that gives the same pixels."""
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from convfilter.errors import shorten
+from convfilter.export.gray_code import write_levels
+from convfilter.gray.norm import Norm
+from convfilter.gray.rounding import is_random, measure_noise
+from convfilter.language.pipeline import Pipeline
+from convfilter.language.resolve import Layer
+from convfilter.layers.catalogue import same_size
+from convfilter.layers.matrices import Matrix
+from convfilter.numbers import quote, write_number, write_value
+
+LINE = 100  # characters
+PILLOWS_MOST = 89_478_485  # pixels: of more, Pillow warns, and of twice as many it does not read a picture
+TRAINED = {"Dropout", "Dropout2d", "RReLU", "InstanceNorm2d"}  # what these do while training is something else
+MAGNITUDE = [
+    "",
+    "",
+    "class Magnitude(nn.Module):",
+    "    def forward(self, x):",
+    "        return x.square().sum(1, keepdim=True).sqrt()",
+    "",
+    "",
+]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """The picture that a script reads: its file, Pillow's mode, the value in it that means white, and how large it is.
+
+    ``transparent`` says that it must be laid over ``background``, ``turned`` that it may lie on its side, as its EXIF
+    data say, and ``tiff`` that Pillow then turns it by itself.
+    """
+
+    path: str = "photo.jpg"
+    mode: str = "RGB"
+    white: float = 255
+    transparent: bool = False
+    turned: bool = True
+    tiff: bool = False
+    background: str = "white"
+    pixels: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether its values are whole numbers."""
+        return self.mode[0] != "F"
+
+
+def write_code(
+    pipeline: Pipeline,
+    *,
+    photo: Photo = Photo(),
+    output: str = "photo_filtered",
+    file: str | None = None,
+    folder: str = "",
+    seed: int = 0,
+    white: float = 255.0,
+    norm: Norm = Norm(),  # noqa: B008
+    bits: int = 8,
+    channels: tuple[int, ...] | None = None,
+) -> str:
+    """Return a Python script that runs the pipeline on a picture with torch, numpy and Pillow alone.
+
+    It writes ``output`` and .png, or one PNG a channel, _0.png and so on, or the one channel there is to ``file``; it
+    makes ``folder`` first, if there is one to be made. Their pixels are to the last bit those that
+    the program writes with ``exact``; its quicker ways may differ by a gray level here and there, where kernels are
+    large. Their bytes are Pillow's. Left to the program are channels that only rounding makes vary, where weights or
+    biases are random or values denormal, which are black there, and NaN and infinity, which are errors. ``white`` is a
+    white pixel's value in the tensor, ``norm`` and ``bits`` say how floats become gray, ``channels`` which ones are
+    written.
+
+    Raises:
+        PipelineError: a layer does not take the channels that come in.
+
+    >>> from convfilter import parse
+    >>> print(write_code(parse("edge"), photo=Photo("a.png", turned=False), output="a_edge"))
+    # Conv2d(1, 1, 5, bias=False, weight=[edge(5)])
+    import numpy as np
+    import torch
+    from PIL import Image
+    from torch import nn
+    <BLANKLINE>
+    network = nn.Sequential(
+        nn.Conv2d(1, 1, 5, bias=False),
+    )
+    with torch.no_grad():
+        network[0].weight[0] = -1  # edge(5)
+        network[0].weight[0, :, 2, 2] = 24
+    <BLANKLINE>
+    picture = Image.open("a.png").convert("L")
+    x = torch.from_numpy(np.array(picture, np.float32))[None, None]
+    with torch.no_grad():
+        y = network(x)[0]
+    <BLANKLINE>
+    low, high = y[0].min().item(), y[0].max().item()
+    scale = 255 / (high - low) if high != low else 0
+    pixels = ((y[0] - low) * scale).round().clamp(0, 255).byte().numpy()
+    Image.fromarray(pixels).save("a_edge.png")
+    <BLANKLINE>
+    """
+    count, names = pipeline.channels(1), {layer.name for layer in pipeline.layers}
+    random = [number for number, layer in enumerate(pipeline.layers) if is_random(layer)]
+    modules, weights, c = [], [], 1
+    for number, layer in enumerate(pipeline.layers):
+        modules += _modules(layer, c, skip="FractionalMaxPool2d" in names or number < max(random, default=-1))
+        weights += _weights(layer, c, f"network[{len(modules) - 1}]")
+        c = layer.effect.channels(c)
+    lines = [
+        f"# {ascii(shorten(str(pipeline), LINE - 2))[1:-1]}",
+        *(["import os", ""] if folder else []),
+        "import numpy as np",
+        "import torch",
+        f"from PIL import Image{', ImageOps' if photo.turned and not photo.tiff else ''}",
+        "from torch import nn",
+        *(MAGNITUDE if "Magnitude" in names else [""]),
+        *([f"torch.manual_seed({seed})"] if random else []),
+        "network = nn.Sequential(",
+        *_indent(modules),
+        ").eval()" if names & TRAINED else ")",
+        *(["with torch.no_grad():", *_indent(weights)] if weights else []),
+        "",
+        *read_picture(photo),
+        _to_tensor(photo, white),
+        "with torch.no_grad():",
+        "    y = network(x)[0]",
+        "",
+    ]
+    lines += [f"os.makedirs({quote(folder)}, exist_ok=True)"] if folder else []
+    gray = list(
+        write_levels(norm, white, bits, measure_noise(pipeline, white, photo.whole and white % photo.white == 0))
+    )
+    if count == 1 or file:
+        only = f"y[{channels[0] if channels else 0}]"
+        lines += [line.replace("values", only) for line in gray]
+        lines.append(f"Image.fromarray(pixels).save({quote(file or output + '.png')})")
+    else:
+        number = "{channel}" if count <= 10 else f"{{channel:0{len(str(count - 1))}}}"
+        name = "f" + quote(output.replace("{", "{{").replace("}", "}}") + f"_{number}.png")
+        if channels is None:
+            lines.append("for channel, values in enumerate(y):")
+        else:
+            lines.append(f"for channel in {list(channels)}:")
+            lines.append("    values = y[channel]")
+        lines += _indent([*gray, f"Image.fromarray(pixels).save({name})"])
+    return "\n".join(lines) + "\n"
+
+
+def _modules(layer: Layer, c: int, skip: bool) -> Iterator[str]:
+    """The constructor calls of a layer that ``c`` channels come into; ``skip``: one that must draw no random number."""
+    if layer.name == "Filter2d":
+        yield from _filter(layer, c, skip)
+        return
+    words = [write_value(value) for value in layer.args]
+    for name, value in layer.kwargs:
+        if name not in ("weight", "inplace") and (name != "bias" or isinstance(value, bool)):
+            words.append(f"{name}={write_value(value)}")
+    prefix = "" if layer.name == "Magnitude" else "nn."
+    yield f"{prefix}{layer.name}({', '.join(words) if layer.name != 'Identity' else ''}),"
+
+
+def _filter(layer: Layer, c: int, skip: bool) -> Iterator[str]:
+    """A Filter2d as Conv2d; padding that Conv2d's own cannot say is a layer before it."""
+    rows, columns = layer.effect.rows, layer.effect.columns
+    before, after = (rows.before, columns.before), (rows.after, columns.after)
+    size, out = (rows.size, columns.size), layer.effect.channels(c)
+    words = [str(c), str(out), _same(size)]
+    words += [f"stride={_same((rows.stride, columns.stride))}"] if (rows.stride, columns.stride) != (1, 1) else []
+    words += [f"dilation={_same((rows.dilation, columns.dilation))}"] if rows.dilation * columns.dilation != 1 else []
+    if before != after:
+        kind = {"zeros": "Zero", "reflect": "Reflection", "replicate": "Replication", "circular": "Circular"}
+        yield f"nn.{kind[rows.mode]}Pad2d({(before[1], after[1], before[0], after[0])}),"
+    elif before != (0, 0):
+        words += [f"padding={_same(before)}"] + ([f"padding_mode={quote(rows.mode)}"] if rows.mode != "zeros" else [])
+    words += [f"groups={c}"] if c > 1 else []
+    words.append("bias=False")
+    call = ", ".join(words)
+    yield f"nn.utils.skip_init(nn.Conv2d, {call}),  # draws no random numbers" if skip else f"nn.Conv2d({call}),"
+
+
+def _weights(layer: Layer, c: int, module: str) -> Iterator[str]:
+    """The statements that put a layer's kernels, and biases that are numbers, into a module."""
+    texts = [kernel.text for kernel in layer.kernels for _ in kernel.matrices]
+    matrices = [matrix for kernel in layer.kernels for matrix in kernel.matrices]
+    if layer.name == "Filter2d":
+        matrices = same_size(matrices)
+    for number, (matrix, text) in enumerate(zip(matrices, texts, strict=True)):
+        every = f"{number}::{len(matrices)}" if layer.name == "Filter2d" and c > 1 else str(number)
+        yield from _weight(matrix, f"{module}.weight[{every}", text)
+    bias = dict(layer.kwargs).get("bias", True)
+    if isinstance(bias, tuple):
+        yield from _wrap(f"{module}.bias[:] = torch.tensor([", map(write_number, bias), "])")
+    elif not isinstance(bias, bool):
+        yield f"{module}.bias[:] = {write_number(bias)}"
+
+
+def _weight(matrix: Matrix, target: str, text: str) -> Iterator[str]:
+    numbers = [[write_number(value) for value in row] for row in matrix]
+    comment = "" if text.startswith("[") else f"  # {ascii(shorten(text))[1:-1]}"
+    most, times = Counter(number for row in numbers for number in row).most_common(1)[0]
+    if times >= len(matrix) * len(matrix[0]) - 1:  # as the tutorial writes it
+        yield f"{target}] = {most}{comment}"
+        others = [(y, x, n) for y, row in enumerate(numbers) for x, n in enumerate(row) if n != most]
+        yield from (f"{target}, :, {y}, {x}] = {other}" for y, x, other in others)
+        return
+    yield f"{target}] = torch.tensor([{comment}"
+    for row in numbers:
+        yield from _indent(_wrap("[", row, "],"))
+    yield "])"
+
+
+def read_picture(photo: Photo) -> Iterator[str]:
+    """Yield the statements that read the picture: to ``picture``, Pillow's, of gray values.
+
+    >>> print(*read_picture(Photo("a.png", "L", turned=False)))
+    picture = Image.open("a.png").convert("L")
+    """
+    opened = f"Image.open({quote(photo.path)})"
+    if photo.turned and photo.tiff:
+        opened = f'Image.open(open({quote(photo.path)}, "rb"))'  # one opened by its name may stay on its side
+    elif photo.turned:
+        opened = f"ImageOps.exif_transpose({opened})"
+    if photo.pixels > PILLOWS_MOST:
+        yield "Image.MAX_IMAGE_PIXELS = None  # or Pillow takes it for an attack"
+    if photo.mode[0] in "IF":
+        yield f"picture = {opened}"
+    elif photo.transparent:
+        yield f'colours = {opened}.convert("RGBA")'
+        yield f'picture = Image.new("RGB", colours.size, {quote(photo.background)})'
+        yield 'picture.paste(colours.convert("RGB"), mask=colours.getchannel("A"))'
+        yield 'picture = picture.convert("L")'
+    elif photo.mode == "LAB":  # Pillow has no way from LAB to L but by RGB
+        yield f'picture = {opened}.convert("RGB").convert("L")'
+    else:
+        yield f'picture = {opened}.convert("L")'
+
+
+def _to_tensor(photo: Photo, white: float) -> str:
+    """The statement that makes the picture the tensor ``x``, 1x1xHxW."""
+    array = "np.array(picture, np.float32)"
+    if white != photo.white:
+        scale = f"* ({white!r} / {photo.white!r})" if white != 1 else f"/ {photo.white!r}"
+        array = f"(np.array(picture) {scale}).astype(np.float32)"
+    return f"x = torch.from_numpy({array})[None, None]"
+
+
+def _indent(lines) -> Iterator[str]:
+    return (f"    {line}" for line in lines)
+
+
+def _wrap(start: str, words, end: str) -> list[str]:
+    text = start + ", ".join(words) + end
+    return textwrap.wrap(text, LINE, subsequent_indent=" " * (len(start) if len(start) < 5 else 4))
+
+
+def _same(pair: tuple[int, int]) -> str:
+    return str(pair[0]) if pair[0] == pair[1] else str(pair)

@@ -1,0 +1,130 @@
+"""The script that --code prints: which picture it reads, how it reads that, and what it calls what it writes."""
+
+import os
+
+from convfilter.errors import InputError, PipelineError, UsageError, escape
+from convfilter.export.pytorch_code import Photo, read_picture, write_code
+from convfilter.files.names import clean, split_name
+from convfilter.gray.norm import Norm
+from convfilter.language.pipeline import Pipeline
+from convfilter.run.options import Options
+from convfilter.run.plan import check_folder, check_names, find_single_file, find_target
+
+ORIENTATION = 274  # the EXIF tag
+SIMPLE = {  # what a script can follow of the options that it takes no notice of
+    "grid": (False,), "keep": (False,), "steps": (False,), "frames": ("first", 0), "name": (None,),
+    "format": (None, "png"), "shard": (None,), "skip_existing": (False,), "no_clobber": (False,),
+}  # fmt: skip
+
+
+def write_script(
+    pipeline: Pipeline,
+    *pictures: str,
+    output: str | None = None,
+    norm: str = "minmax",
+    vmin: float | None = None,
+    vmax: float | None = None,
+    bits: int = 8,
+    channels: tuple[int, ...] | None = None,
+    white: float = 255.0,
+    background: str = "white",
+    seed: int = 0,
+    **others,
+) -> str:
+    """Return the pipeline as a script that writes, of one picture, the pixels that the program writes.
+
+    The keywords are the command's options. One of ``pictures`` is looked at, where it is a file, for what the script
+    must do to read it; without one the script reads photo.jpg. Outputs lie beside the picture unless ``output`` says
+    otherwise.
+
+    Raises:
+        UsageError: a script could not follow an option, or there are several pictures.
+        InputError: the picture cannot be read, or not by Pillow alone.
+
+    >>> from convfilter import parse
+    >>> write_script(parse("edge | ReLU"), "of/holes.png").splitlines()[-1]
+    'Image.fromarray(pixels).save("of/holes_edge-ReLU.png")'
+    """
+    if len(pictures) > 1:
+        raise UsageError(f"--code prints a script for one picture, and {len(pictures)} are named; leave out the others")
+    picture = pictures[0] if pictures else None
+    if output == "-":
+        raise UsageError("--code: the script writes files; leave out -o -, or name a folder or a file")
+    for option, values in SIMPLE.items():
+        if others.get(option, values[0]) not in values:
+            flag = option.replace("_", "-")
+            raise UsageError(f"--code prints a script for single PNGs of one picture; leave out --{flag}")
+    options = Options(output, norm=norm, vmin=vmin, vmax=vmax, bits=int(bits), channels=channels, white=white)
+    options.check(pipeline)
+    if options.suffix != ".png":
+        raise UsageError(f"-o {escape(output)}: --code prints a script for PNGs; give it the suffix .png")
+    check_names(pipeline, options, several=False)
+    file = find_single_file(options)
+    folder = os.path.dirname(file) if file else output
+    if folder:
+        check_folder(folder)
+    if file:
+        find_target(file)
+    if picture and os.path.isfile(picture):
+        photo = _look_at(picture, pipeline, background)
+        for path in [file] if file else _outputs(_name(picture, pipeline, output), pipeline.channels(1)):
+            if os.path.exists(path) and os.path.samefile(path, picture):
+                raise UsageError(f"{escape(path)}: is the input, and no input is replaced; choose another name with -o")
+    else:
+        photo = Photo(picture if picture and picture != "-" and not os.path.isdir(picture) else Photo.path)
+    return write_code(
+        pipeline,
+        photo=photo,
+        output=_name(photo.path, pipeline, output),
+        file=file,
+        folder="" if not folder or os.path.isdir(folder) else folder,
+        seed=seed,
+        white=white,
+        norm=Norm(norm, vmin, vmax),
+        bits=int(bits),
+        channels=channels,
+    )
+
+
+def _look_at(path: str, pipeline: Pipeline, background: str) -> Photo:
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    from convfilter.images.decoding import at_ease
+    from convfilter.images.reader import read_header, read_pictures
+
+    try:
+        header = read_header(path)
+        pipeline.shapes((1, header.height, header.width))
+        picture = next(read_pictures(path, background=background))
+    except InputError as error:
+        raise InputError(f"{escape(path)}: {error}") from None
+    except PipelineError as error:
+        raise InputError(f"{escape(path)}: {error.reason}") from None
+    names = {"Image": Image, "ImageOps": ImageOps}
+    try:
+        with at_ease(), Image.open(path) as image:
+            turned, tiff = image.getexif().get(ORIENTATION, 1) != 1, image.format == "TIFF"
+            transparent, pixels = image.has_transparency_data, picture.values.size
+            photo = Photo(path, header.mode, picture.white, transparent, turned, tiff, background, pixels)
+            exec("\n".join(read_picture(photo)), names)  # what the script will do
+            alike = np.array_equal(np.asarray(names["picture"]), picture.values)
+    except (OSError, ValueError, SyntaxError):  # what Pillow says of pictures that it cannot read
+        alike = False
+    if not alike:
+        raise InputError(
+            f"{escape(path)}: Pillow alone, which a script has, reads this kind of {header.format} otherwise than "
+            "convfilter does; save it as a PNG of 8 or 16 bits without transparency"
+        )
+    return photo
+
+
+def _outputs(stem: str, count: int) -> list[str]:
+    """The files that a script may write, of all channels."""
+    marks = [""] if count == 1 else [f"_{channel:0{len(str(count - 1))}}" for channel in range(count)]
+    return [f"{stem}{mark}.png" for mark in marks]
+
+
+def _name(path: str, pipeline: Pipeline, folder: str | None) -> str:
+    beside, name = os.path.split(path)
+    return os.path.join(beside if folder is None else folder, f"{split_name(name)[0]}_{clean(pipeline.name)}")

@@ -1,0 +1,75 @@
+"""What a file on disk tells of the run that wrote it: whether it is whole, new enough, and convfilter's own."""
+
+import math
+import os
+import re
+import stat
+from collections.abc import Sequence
+from typing import Literal
+
+from convfilter.images.formats import is_cut_off
+
+_PNG, _END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
+_MARK = re.compile(rb"[ti][ET]XtSoftware\0+convfilter")
+_LIBPNG = (8192).to_bytes(4, "big")  # the chunks that libpng cuts longer data into
+_NPY = re.compile(rb"\{'descr': '[<>|]?[a-z](\d{1,3})', 'fortran_order': \w+, 'shape': \(([\d, ]*)\), \} *\n")
+
+
+def is_done(source: str, outputs: Sequence[str]) -> bool:
+    """Return whether every output is there, whole (PNG or NPY, by its suffix) and not older than the source."""
+    try:
+        since = os.stat(source).st_mtime_ns
+        return bool(outputs) and all(os.stat(path).st_mtime_ns >= since and is_whole(path) for path in outputs)
+    except OSError:
+        return False
+
+
+def is_whole(path: str) -> bool:
+    """Return whether a PNG file has its start and its end, or an NPY file the size that its header says.
+
+    Outputs appear under their names only when complete, so this finds what was cut by other hands. OSError where the
+    file cannot be read.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        return False
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(4096)
+        if path.lower().endswith(".npy"):
+            return _npy_size(start) == size
+        file.seek(max(0, size - len(_END)))
+        return start.startswith(_PNG) and file.read() == _END
+
+
+def read_mark(path: str) -> Literal["marked", "alike", "unknown", ""]:
+    """Return "marked" for a PNG that says convfilter made it, "alike" for one that it may have made unmarked, else "".
+
+    "unknown" is a file that cannot be read, or that holds no more than an interrupted copy leaves.
+    Alike is a gray or colour PNG with nothing but pixels, packed as png.write_png packs them; few others are, but some.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(4096)
+    except OSError:
+        return "unknown"
+    if is_cut_off(start):
+        return "unknown"
+    if not start.startswith(_PNG):
+        return ""
+    if _MARK.search(start):
+        return "marked"
+    color, length, data = start[25:26], start[33:37], start[37:43]
+    return "alike" if color in (b"\0", b"\2") and data == b"IDAT\x78\x01" and length != _LIBPNG else ""
+
+
+def _npy_size(start: bytes) -> int:
+    """Return the size in bytes that an NPY file has by its header, or -1."""
+    if not start.startswith(b"\x93NUMPY"):
+        return -1
+    first = 10 if start[6:7] == b"\1" else 12
+    length = int.from_bytes(start[8:first], "little")
+    header = _NPY.fullmatch(start[first : first + length])
+    if not header:
+        return -1
+    shape = [int(n) for n in header[2].decode().split(",") if n.strip()]
+    return first + length + math.prod(shape) * int(header[1])

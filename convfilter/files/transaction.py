@@ -1,0 +1,299 @@
+"""Writes all outputs of a picture or none: under temporary names first, then renamed when every one is whole."""
+
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
+from typing import BinaryIO
+
+from convfilter.errors import OutputError, escape
+from convfilter.files.output_folders import above
+from convfilter.files.temporary import create_beside, create_locked, invent, remove_stale, unlink
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ENOENT: "its folder is gone",
+    errno.ENOTDIR: "a part of its path is a file, not a folder",
+    errno.EISDIR: "it is a folder",
+    errno.EFBIG: "larger than a file may be here",
+    errno.EIO: "the disk reports an error",
+    errno.ENAMETOOLONG: "its name is too long for this file system",
+}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # what costs all that go to the same disk
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+
+
+class Outputs:
+    """The outputs of one run: gives out batches, and after ``stop()`` no file appears any more.
+
+    ``folder`` is the one folder in or below which all outputs go, where there is one: what makes it or its disk useless
+    is fatal.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, Outputs().batch() as batch:
+    ...     _ = batch.open(folder + "/a.txt").write(b"whole")
+    ...     before = os.listdir(folder)
+    ...     batch.commit()
+    ...     before[0][:12], os.listdir(folder)
+    ('.convfilter-', ['a.txt'])
+    """
+
+    def __init__(self, *, no_clobber: bool = False, folder: str | None = None) -> None:
+        self.no_clobber, self.folder = no_clobber, folder
+        self.stopped = False
+        self.lock = threading.RLock()  # held while files get their names
+        self.live: set[Batch] = set()
+        self._tidied: dict[str, None] = {}
+
+    def batch(self) -> "Batch":
+        """Return an empty batch, for one picture's outputs."""
+        return Batch(self)
+
+    def tidy(self, folder: str) -> None:
+        """Make the folder and those above it, and remove what killed runs left there; the first time it is named."""
+        with self.lock:
+            if folder not in self._tidied:
+                try:
+                    make_folder(folder, self.folder)
+                except OutputError as error:
+                    error.fatal = error.fatal or self.is_lost(folder)
+                    raise
+                remove_stale(folder)
+                if len(self._tidied) >= 4096:
+                    del self._tidied[next(iter(self._tidied))]
+                self._tidied[folder] = None
+
+    def stop(self) -> None:
+        """Let no file appear from now on, and remove every temporary file of this run."""
+        with self.lock:
+            self.stopped = True
+            for batch in list(self.live):
+                batch.discard()
+
+    def is_lost(self, failed: str | None = None) -> bool:
+        """Return whether the folder that all outputs need is gone, or is the one where a file could not be made."""
+        if self.folder is None:
+            return False
+        same = failed is not None and os.path.normpath(failed) == os.path.normpath(self.folder)
+        return same or not os.path.isdir(self.folder)
+
+
+class Batch:
+    """The outputs of one picture: ``open`` and write each, then ``commit`` or ``discard`` all of them.
+
+    Leaving a ``with`` block without a commit discards. OutputError where one cannot be written.
+    """
+
+    def __init__(self, outputs: Outputs) -> None:
+        self._outputs = outputs
+        self._files: list[_File] = []
+        self._locked: dict[str, str] = {}  # the temporary file that keeps a folder's others from being taken for stale
+
+    def __enter__(self) -> "Batch":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.discard()
+
+    def open(self, path: str) -> "_File":
+        """Return a binary file to write, which lies beside ``path`` under a temporary name until the commit."""
+        if self._outputs.no_clobber and os.path.lexists(path):
+            raise _exists(path)
+        if os.path.isdir(path):
+            raise _error(path, self._outputs.folder, errno.EISDIR)
+        folder = os.path.dirname(path) or os.curdir
+        locked = self._locked.get(folder)
+        with self._outputs.lock:  # so that stop() knows of every file
+            if self._outputs.stopped:
+                raise _stopped(path)
+            try:
+                self._outputs.tidy(folder)
+                with _explained(path, self._outputs.folder):
+                    temporary, file = create_beside(locked, len(self._files)) if locked else create_locked(folder)
+            except OutputError as error:
+                error.fatal = error.fatal or self._outputs.is_lost(folder)
+                raise
+            self._locked.setdefault(folder, temporary)
+            self._files.append(_File(path, self._outputs.folder, temporary, file, is_locked=not locked))
+            self._outputs.live.add(self)
+            return self._files[-1]
+
+    def commit(self) -> None:
+        """Give every file its name: all appear, or none and OutputError says why, with what was there before restored.
+
+        Files are not synced to the disk, which would take longer than all else: each is whole when it appears even if
+        the process is killed, but a machine that loses power may have lost the last seconds of it.
+        """
+        files = sorted(self._files, key=lambda file: file.is_locked)  # a lock goes after what it guards
+        try:
+            for file in files:
+                file.close()
+            with self._outputs.lock:
+                if self._outputs.stopped:
+                    raise _stopped("outputs")
+                _rename_all(files, self._outputs.no_clobber)
+        except OutputError as error:
+            error.fatal = error.fatal or self._outputs.is_lost()
+            raise
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove what has not been committed."""
+        with self._outputs.lock:
+            self._outputs.live.discard(self)
+            while self._files:
+                self._files.pop().discard()
+            self._locked.clear()
+
+
+class _File:
+    """A binary file to write, whose errors name the output."""
+
+    def __init__(self, path: str, root: str | None, temporary: str, file: BinaryIO, *, is_locked: bool) -> None:
+        self.path, self.root, self.temporary, self.is_locked = path, root, temporary, is_locked
+        self._file = file
+
+    def __enter__(self) -> "_File":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def write(self, data) -> int:
+        with _explained(self.path, self.root):
+            return self._file.write(data)
+
+    def writelines(self, pieces: Iterable) -> None:
+        with _explained(self.path, self.root):
+            self._file.writelines(pieces)
+
+    def flush(self) -> None:
+        with _explained(self.path, self.root):
+            self._file.flush()
+
+    def close(self) -> None:
+        """Finish writing; the file appears with the batch's commit."""
+        with _explained(self.path, self.root):
+            if not self.is_locked:
+                self._file.close()
+            elif not self._file.closed:
+                self._file.flush()
+                os.close(os.dup(self._file.fileno()))  # a network disk tells that it is full when a file is closed
+
+    def rename(self, *, no_clobber: bool) -> None:
+        if os.name == "nt":
+            self._file.close()  # no open file can be renamed there
+        (_appear if no_clobber else os.replace)(self.temporary, self.path)
+
+    def discard(self) -> None:
+        if os.name != "nt":
+            unlink(self.temporary)  # before the lock goes, so that no other run takes it for a stale one
+        with contextlib.suppress(OSError):
+            self._file.close()
+        unlink(self.temporary)
+
+
+def make_folder(folder: str, root: str | None = None) -> None:
+    """Make a folder and those above it, however deep, where they are missing; OutputError where that cannot be."""
+    missing = takewhile(lambda path: path and not os.path.isdir(path), (folder, *above(folder)))
+    for path in reversed([*missing]):
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            if not os.path.isdir(path):  # which another run may have made meanwhile
+                what = "a link to nothing" if os.path.islink(path) else "a file"
+                raise OutputError(f"{escape(path)}: is {what}, and outputs need a folder") from None
+        except OSError as error:
+            raise _error(path, root, error.errno, "made") from None
+
+
+def _rename_all(files: list[_File], no_clobber: bool) -> None:
+    """Rename every temporary file to its path; if one fails, undo those before it and raise."""
+    kept = []
+    with contextlib.ExitStack() as undo:
+        for file in files:
+            with _explained(file.path, file.root):
+                is_new = no_clobber or not os.path.lexists(file.path)
+                if not is_new and file is not files[-1] and (before := _keep(file.path)):
+                    kept.append(before)
+                    undo.callback(_put_back, before, file.path)
+                file.rename(no_clobber=no_clobber)
+                if is_new:
+                    undo.callback(unlink, file.path)
+        undo.pop_all()
+    for before in kept:
+        unlink(before)
+
+
+def _keep(path: str) -> str | None:
+    """Give what is at the path a second name, and return that; None where there are no hard links."""
+    kept = invent(os.path.dirname(path))
+    try:
+        os.link(path, kept, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return None
+    return kept
+
+
+def _put_back(kept: str, path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.replace(kept, path)
+    unlink(kept)  # is still there where both were the same file
+
+
+def _appear(temporary: str, path: str) -> None:
+    """Rename to a path that must be free: of two runs that try, one succeeds."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+            os.replace(temporary, path)
+            return
+        raise _exists(path) from None
+
+
+@contextlib.contextmanager
+def _explained(path: str, root: str | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _error(path, root, error.errno) from None
+    except ValueError:  # a file that stop() has closed
+        raise _stopped(path) from None
+
+
+def _error(path: str, root: str | None, number: int | None, done: str = "written") -> OutputError:
+    reason = _REASONS.get(number, os.strerror(number) if number else "unknown error")
+    fatal = number in _FULL and root is not None and _find_disk(path) == _find_disk(root)
+    return OutputError(f"{escape(path)}: cannot be {done}: {reason}", fatal=fatal)
+
+
+def _find_disk(path: str) -> int | None:
+    """Return the file system of what is at a path, or of the folder that it is to be made in."""
+    path = os.path.abspath(path)
+    for place in (path, *above(path)):
+        with contextlib.suppress(OSError):
+            return os.stat(place).st_dev
+    return None
+
+
+def _stopped(path: str) -> OutputError:
+    return OutputError(f"{escape(path)}: not written: the run was stopped", fatal=True)
+
+
+def _exists(path: str) -> OutputError:
+    return OutputError(f"{escape(path)}: exists, and --no-clobber keeps it")

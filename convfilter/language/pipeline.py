@@ -1,0 +1,106 @@
+"""The meaning of a text as a whole: parse() gives its layers, str() writes them back, shapes() what comes out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from convfilter.language import grammar
+from convfilter.language.grammar import File
+from convfilter.language.presets import PRESETS, Preset
+from convfilter.language.resolve import Layer, look_up
+from convfilter.layers.shapes import Shape
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Layers in order; equal where the layers and their arguments are. ``name`` is what file names call it."""
+
+    layers: tuple[Layer, ...]
+    name: str = field(default="pipeline", compare=False)
+
+    def __str__(self) -> str:
+        """Return a text that parses to an equal pipeline.
+
+        >>> print(parse("edge | MaxPool2d(kernel_size=2, stride=2)"))
+        Conv2d(1, 1, 5, bias=False, weight=[edge(5)]) | MaxPool2d(2, stride=2)
+        """
+        return " | ".join(map(str, self.layers))
+
+    def shapes(self, shape: Shape) -> list[Shape]:
+        """Return the shape (C, H, W) after each layer, for an input of ``shape``.
+
+        Raises:
+            PipelineError: a layer does not take what comes in; the caret stands under it.
+
+        >>> parse("edge | MaxPool2d(2)").shapes((1, 512, 512))
+        [(1, 508, 508), (1, 254, 254)]
+        """
+        shapes = []
+        for layer in self.layers:
+            _channels(layer, shape[0])
+            try:
+                shape = layer.effect.output(shape)
+            except ValueError as error:
+                raise layer.place.error(f"{layer.name}: {error}") from None
+            shapes.append(shape)
+        return shapes
+
+    def channels(self, c: int = 1) -> int:
+        """Return how many channels come out where ``c`` come in; a grayscale picture has 1.
+
+        Raises:
+            PipelineError: a layer does not take what comes in.
+        """
+        for layer in self.layers:
+            c = _channels(layer, c)
+        return c
+
+
+def parse(text: str, *, presets: Mapping[str, Preset] = PRESETS) -> Pipeline:
+    """Return the pipeline that the text writes; nothing in it is ever evaluated as Python.
+
+    Raises:
+        PipelineError: the text is wrong; shows the line, with a caret under the place, and says what would fit.
+
+    >>> [layer.name for layer in parse("blur(sigma=2) | ReLU | MaxPool2d(2)").layers]
+    ['Filter2d', 'ReLU', 'MaxPool2d']
+    """
+    words: list[str] = []
+
+    def note(calls):
+        for call in calls:
+            words.append(Path(call.path).stem if isinstance(call, File) else call.name)
+            yield call
+
+    layers = tuple(look_up(note(grammar.read(text)), text, presets))
+    c = None
+    for layer in layers:
+        c = layer.effect.in_channels if c is None else c
+        c = layer.effect.out_channels if c is None else _channels(layer, c)
+    return Pipeline(layers, _name(words))
+
+
+def parse_preset(name: str, values: Mapping[str, str], *, presets: Mapping[str, Preset] = PRESETS) -> Pipeline:
+    """Return the pipeline of a preset, its options written as in the language.
+
+    >>> print(parse_preset("blur", {"sigma": "2", "stride": "2"}))
+    Filter2d(gaussian(sigma=2), stride=2)
+    """
+    for value in values.values():
+        grammar.read_value(value)  # one value and no more: nothing that would end the preset's parentheses
+    words = ", ".join(f"{key}={value}" for key, value in values.items())
+    pipeline = parse(f"{name}({words})" if words else name, presets=presets)
+    return Pipeline(pipeline.layers, name)
+
+
+def _channels(layer: Layer, c: int) -> int:
+    try:
+        return layer.effect.channels(c)
+    except ValueError as error:
+        hint = f"; write {layer.name}({c}, ...)" if layer.effect.in_channels else ""
+        raise layer.place.error(f"{layer.name}: {error}{hint}") from None
+
+
+def _name(words: list[str]) -> str:
+    """What file names call a pipeline: its layers' names as the user wrote them, or the file that it came from."""
+    return ("-".join(words[:4]) + (f"-{len(words)}-layers" if len(words) > 4 else ""))[:60]

@@ -1,0 +1,219 @@
+"""Look up every name of a pipeline's text: layers, presets and kernels, with their arguments bound and checked."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+
+from convfilter.errors import PipelineError, did_you_mean, shorten
+from convfilter.language import grammar
+from convfilter.language.arguments import Signature, Text, bind, kernel, several_kernels, signature, value, write
+from convfilter.language.grammar import Argument, Call, Constant, File
+from convfilter.language.presets import PRESETS, Preset
+from convfilter.layers import kernels
+from convfilter.layers.catalogue import LAYERS, Kernel
+from convfilter.layers.checks import ArgumentError
+from convfilter.layers.shapes import Effect
+
+CONVOLUTION_OPTIONS = ("stride", "padding", "padding_mode", "dilation")  # what presets of one convolution also take
+MOST_LAYERS = 50_000
+DEEPEST = 20  # files and presets inside each other
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a layer stands in the user's text, for the caret of an error."""
+
+    text: str
+    start: int
+    end: int
+    file: str | None = None
+
+    def error(self, reason: str) -> PipelineError:
+        return PipelineError(reason, self.text, self.start, self.end, file=self.file)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: its name and arguments (those that are not PyTorch's defaults), what it does, and where it stands."""
+
+    name: str
+    args: tuple
+    kwargs: tuple[tuple[str, object], ...]
+    effect: Effect = field(compare=False, repr=False)
+    place: Place = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        """Return the constructor call, as PyTorch writes it."""
+        words = [write(value) for value in self.args] + [f"{name}={write(value)}" for name, value in self.kwargs]
+        return f"{self.name}({', '.join(words)})"
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The kernels that the text names, in order."""
+        if self.name == "Filter2d":
+            return self.args
+        return dict(self.kwargs).get("weight", ())
+
+
+def look_up(calls: Iterable[Call | File], text: str, presets: Mapping[str, Preset] = PRESETS) -> Iterator[Layer]:
+    """Yield the layers of the calls that were read from a text, each checked by itself.
+
+    Raises:
+        PipelineError: a name or an argument is wrong; shows the place, and says what would fit.
+
+    >>> text = "sobel_x | ReLU(inplace=False)"
+    >>> [str(layer) for layer in look_up(grammar.read(text), text)]
+    ['Filter2d(sobel_x)', 'ReLU()']
+    """
+    for number, layer in enumerate(_Meaning(Text(text), presets).layers(calls)):
+        if number == MOST_LAYERS:
+            raise layer.place.error(f"a pipeline has at most {MOST_LAYERS:,} layers, and this is one too many")
+        yield layer
+
+
+def takes_convolution_options(preset: Preset) -> bool:
+    """Return whether a preset is one convolution, so that it also takes CONVOLUTION_OPTIONS."""
+    try:
+        calls = list(grammar.read(preset.write({})))
+    except PipelineError:
+        return False
+    return len(calls) == 1 and isinstance(calls[0], Call) and calls[0].name in ("Conv2d", "Filter2d")
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """One text whose names are looked up; ``outer`` are the files and presets that it was reached through.
+
+    ``stand`` is where all its layers stand for the user: where a preset was called.
+    """
+
+    text: Text
+    presets: Mapping[str, Preset]
+    outer: tuple[str, ...] = ()
+    stand: Place | None = None
+
+    def layers(self, calls) -> Iterator[Layer]:
+        for call in calls:
+            if isinstance(call, File):
+                yield from self.file(call)
+            elif call.name in LAYERS:
+                yield self.layer(call)
+            elif call.name in self.presets:
+                yield from self.preset(call)
+            elif call.name in kernels.KERNELS or call.name == "flip":
+                yield self.make("Filter2d", {"kernel": (kernel(self.text, call),)}, call)
+            else:
+                raise self.unknown(call)
+
+    def unknown(self, call: Call) -> PipelineError:
+        if call.name == "BatchNorm2d":
+            reason = "BatchNorm2d says nothing without loaded weights; try InstanceNorm2d"
+        else:
+            hint = did_you_mean(call.name, [*LAYERS, *self.presets, *kernels.KERNELS])
+            hint = hint or "; 'convfilter layers', 'presets' and 'kernels' list them"
+            reason = f"there is no layer, preset or kernel {shorten(call.name)!r}{hint}"
+        return self.text.error(reason, call, call.name_end)
+
+    def layer(self, call: Call, over: Mapping[str, tuple[Text, Argument]] = MappingProxyType({})) -> Layer:
+        """The layer of a call; ``over`` are arguments from another text that take the place of its own."""
+        given = bind(self.text, call, signature(LAYERS[call.name]))
+        given = {name: (self.text, node) for name, node in given.items()} | over
+        values = {}
+        for name, (text, node) in given.items():
+            if isinstance(node, list):
+                read = kernel if call.name == "Filter2d" else value
+                values[name] = tuple([read(text, one.value) for one in node])
+            elif name == "weight" and call.name == "Conv2d" and not _is_none(node.value):
+                values[name] = several_kernels(text, node.value)
+            else:
+                values[name] = value(text, node.value)
+        return self.make(call.name, values, call, given)
+
+    def make(self, name: str, values: dict, call: Call, given: Mapping = MappingProxyType({})) -> Layer:
+        rest = values.pop(signature(LAYERS[name]).rest, ())
+        try:
+            effect = LAYERS[name](*rest, **values)
+        except ArgumentError as error:
+            text, node = given.get(error.argument, (self.text, call))
+            raise text.error(f"{name}: {error}", node) from None
+        return Layer(name, *_tidy(name, rest, values), effect, self.place(call))
+
+    def place(self, node) -> Place:
+        return self.stand or Place(self.text.words, node.start, node.end, self.text.file)
+
+    def file(self, node: File) -> Iterator[Layer]:
+        path = self.text.path(node)
+        words = self.text.read(node, grammar.LONGEST)
+        inner = self.inside(node, os.path.realpath(path), Text(words, path, os.path.dirname(path)), self.stand)
+        yield from inner.layers(grammar.read(words, file=path))
+
+    def inside(self, node, name: str, text: Text, stand: Place | None) -> "_Meaning":
+        if name in self.outer:
+            raise self.text.error(f"{shorten(text.file, 100)} stands for itself here, without an end", node)
+        if len(self.outer) == DEEPEST:
+            raise self.text.error(f"files and presets stand more than {DEEPEST} deep inside each other", node)
+        return _Meaning(text, self.presets, (*self.outer, name), stand)
+
+    def preset(self, call: Call) -> Iterator[Layer]:
+        preset = self.presets[call.name]
+        extra = any(argument.name and argument.name not in preset.options for argument in call.arguments)
+        more = CONVOLUTION_OPTIONS if extra and takes_convolution_options(preset) else ()
+        given = bind(self.text, call, Signature(tuple(preset.options), {**dict.fromkeys(more), **preset.options}))
+        over = {name: (self.text, given[name]) for name in given if name not in preset.options}
+        words, written = "", []  # and which of the words the user wrote
+        for literal, option in preset.pieces():
+            words += literal
+            if option in given:
+                node = given[option].value
+                written.append((len(words), len(words) + node.end - node.start, given[option]))
+                words += self.text.words[node.start : node.end]
+            elif option:
+                words += preset.default(option)
+        name = f"preset {call.name}"
+        inner = self.inside(call, name, Text(words, name, self.text.folder), self.place(call))
+        try:
+            calls = _read(words, name)
+            yield from (inner.layer(call, over) for call in calls) if over else inner.layers(calls)
+        except PipelineError as error:
+            for start, end, node in written if error.text is words else ():
+                if error.start < end and start < error.end:
+                    raise self.text.error(error.reason, node) from None
+            raise
+
+
+@lru_cache(maxsize=64)
+def _read(words: str, file: str) -> tuple[Call | File, ...]:
+    return tuple(grammar.read(words, file=file))
+
+
+def _tidy(name: str, rest: tuple, values: dict) -> tuple[tuple, tuple]:
+    """The arguments as a Layer holds them, so that those that mean the same are equal, as are then the layers.
+
+    What PyTorch requires stands without a name; of the rest, in PyTorch's order, what is no default. A pair of equal
+    numbers, which printed models are full of, is one number.
+    """
+    expected = signature(LAYERS[name])
+    values = {key: _single(value) for key, value in values.items()}
+    args = (*map(_single, rest), *(values.pop(key) for key in expected.required))
+    order = [key for key in expected.defaults if key in values] + [
+        key for key in values if key not in expected.defaults
+    ]
+    return args, tuple(
+        [(key, values[key]) for key in order if not _is_default(values[key], expected.defaults.get(key, ...))]
+    )
+
+
+def _single(value):
+    if isinstance(value, tuple) and value and all(type(one) in (int, float) and one == value[0] for one in value):
+        return value[0]
+    return value
+
+
+def _is_default(value, default) -> bool:
+    return type(value) is type(default) and value == default
+
+
+def _is_none(node) -> bool:
+    return isinstance(node, Constant) and node.value is None

@@ -1,0 +1,205 @@
+"""The layers that weigh a window: Conv2d, ConvTranspose2d, and our own Filter2d and Magnitude."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from convfilter.layers.checks import ArgumentError, choice, number, pair, plain, show, whole
+from convfilter.layers.matrices import Matrix
+from convfilter.layers.shapes import Effect, Transposed, Window, count, with_zero
+
+MODES = ("zeros", "reflect", "replicate", "circular")
+MOST_WEIGHTS = 1_000_000_000  # 4 GB in one layer
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A kernel as a pipeline writes it, with its coefficients: one matrix, or several for a bank."""
+
+    text: str
+    matrices: tuple[Matrix, ...]
+
+
+def Conv2d(
+    in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True,
+    padding_mode="zeros", device=None, dtype=None, *, weight=None,
+) -> Effect:  # fmt: skip
+    """Each output channel is a weighted sum over a window of all input channels; a kernel given by weight= is one.
+
+    Example: Conv2d(1, 2, 5, bias=False, weight=[edge])
+    """
+    c, out = whole(in_channels, "in_channels"), whole(out_channels, "out_channels")
+    window = _windows(kernel_size, stride, padding, dilation, padding_mode, same_needs_stride_1=True)
+    groups = _groups(groups, c, out)
+    biases = _biases(bias, out)
+    plain(device, dtype)
+    size = window[0].size, window[1].size
+    matrices = _check_weight(weight, out, size)
+    known = len(matrices) == out and bias is not True
+    return Effect(
+        *window,
+        in_channels=c,
+        out_channels=out,
+        parameters=_weights(c // groups, out, size) + (0 if bias is False else out),
+        interval=_weighted(matrices, biases, c // groups, window) if known else None,
+    )
+
+
+def ConvTranspose2d(
+    in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, bias=True, dilation=1,
+    padding_mode="zeros", device=None, dtype=None,
+) -> Effect:  # fmt: skip
+    """Each input pixel adds a weighted window to the output: a learnt enlargement.
+
+    Example: ConvTranspose2d(1, 1, 4, stride=2, padding=1)
+    """
+    c, out = whole(in_channels, "in_channels"), whole(out_channels, "out_channels")
+    sizes, steps, apart = pair(kernel_size, "kernel_size"), pair(stride, "stride"), pair(dilation, "dilation")
+    pads, more = pair(padding, "padding", 0), pair(output_padding, "output_padding", 0)
+    for extra, most in zip(more, map(max, steps, apart), strict=True):
+        if extra >= most:
+            raise ArgumentError("output_padding", f"must be smaller than stride or dilation, {most}, and it is {extra}")
+    groups = _groups(groups, c, out)
+    _biases(bias, out)
+    choice(padding_mode, "padding_mode", ("zeros",))
+    plain(device, dtype)
+    return Effect(
+        *map(Transposed, sizes, steps, apart, pads, more),
+        in_channels=c,
+        out_channels=out,
+        parameters=_weights(c, out // groups, sizes) + (0 if bias is False else out),
+    )
+
+
+def Filter2d(*kernel, stride=1, padding="same", dilation=1, padding_mode="replicate") -> Effect:
+    """Each kernel applied to each input channel: n kernels on c channels give n*c channels.
+
+    Example: Filter2d(sobel_x, sobel_y)
+    """
+    if not kernel:
+        raise ArgumentError("kernel", "is missing; give one or more, such as Filter2d(sobel_x)")
+    matrices = same_size([matrix for one in kernel for matrix in one.matrices])
+    size = len(matrices[0]), len(matrices[0][0])
+    window = _windows(size, stride, padding, dilation, padding_mode)
+    return Effect(
+        *window,
+        multiply=len(matrices),
+        parameters_per_channel=_weights(1, len(matrices), size),
+        interval=_weighted(matrices, [0.0] * len(matrices), 1, window),
+    )
+
+
+def Magnitude() -> Effect:
+    """The square root of the sum of squares over the channels.
+
+    Example: Magnitude()
+    """
+
+    def interval(lo, hi, shape):
+        root = shape[0] ** 0.5
+        return max(0.0, lo, -hi) * root, max(abs(lo), abs(hi)) * root
+
+    return Effect(out_channels=1, interval=interval)
+
+
+def same_size(matrices: list[Matrix]) -> list[Matrix]:
+    """Return the matrices in one size, zeros around the smaller ones, so that their centres stand over each other.
+
+    The centre of an even side is the pixel before its middle, as with PyTorch's padding='same'.
+
+    >>> same_size([((7,),), ((1, 2), (3, 4))])
+    [((7, 0.0), (0.0, 0.0)), ((1, 2), (3, 4))]
+    """
+    heights, widths = [len(m) for m in matrices], [len(m[0]) for m in matrices]
+    if len(set(heights)) == len(set(widths)) == 1:
+        return matrices
+    above, left = (max((n - 1) // 2 for n in sizes) for sizes in (heights, widths))
+    below, right = (max(n // 2 for n in sizes) for sizes in (heights, widths))
+    blank = ((0.0,) * (left + 1 + right),)
+
+    def pad(matrix):
+        h, w = len(matrix), len(matrix[0])
+        before, after = (0.0,) * (left - (w - 1) // 2), (0.0,) * (right - w // 2)
+        rows = (before + row + after for row in matrix)
+        return (*blank * (above - (h - 1) // 2), *rows, *blank * (below - h // 2))
+
+    return [pad(matrix) for matrix in matrices]
+
+
+def _windows(kernel_size, stride, padding, dilation, padding_mode, same_needs_stride_1=False) -> list[Window]:
+    sizes, steps, apart = pair(kernel_size, "kernel_size"), pair(stride, "stride"), pair(dilation, "dilation")
+    mode = choice(padding_mode, "padding_mode", MODES)
+    if isinstance(padding, str):
+        if padding not in ("same", "valid"):
+            raise ArgumentError("padding", f"must be a number, 'same' or 'valid', not {show(padding)}")
+        if padding == "same" and same_needs_stride_1 and steps != (1, 1):
+            fits = " or ".join({str(d * (k - 1) // 2): 0 for d, k in zip(apart, sizes, strict=True)})
+            reason = f"'same' goes with stride 1 only, and stride is {show(stride)}; try padding={fits}"
+            raise ArgumentError("padding", reason)
+        total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(apart, sizes, strict=True)]
+        pads = [(t // 2, t - t // 2) for t in total]
+    else:
+        pads = [(p, p) for p in pair(padding, "padding", 0)]
+    return [
+        Window(size, step, dil, before, after, mode=mode)
+        for size, step, dil, (before, after) in zip(sizes, steps, apart, pads, strict=True)
+    ]
+
+
+def _groups(groups, c, out) -> int:
+    groups = whole(groups, "groups")
+    if c % groups or out % groups:
+        raise ArgumentError("groups", f"must divide in_channels {c} and out_channels {out}, and {groups} does not")
+    return groups
+
+
+def _weights(c: int, out: int, size: tuple[int, int]) -> int:
+    n = c * out * size[0] * size[1]
+    if n > MOST_WEIGHTS:
+        reason = f"of {size[0]}x{size[1]} makes {n:,} weights with these channels, and {MOST_WEIGHTS:,} is the most"
+        raise ArgumentError("kernel_size", reason)
+    return n
+
+
+def _check_weight(weight, out, size) -> list[Matrix]:
+    """The matrices of weight=, which fit the layer."""
+    if weight == ():
+        raise ArgumentError("weight", "holds no kernel; write one, such as weight=[edge], or leave it off")
+    matrices = [matrix for kernel in weight or () for matrix in kernel.matrices]
+    if len(matrices) > out:
+        raise ArgumentError("weight", f"holds {len(matrices)} kernels, and out_channels is {out}")
+    for kernel in weight or ():
+        h, w = len(kernel.matrices[0]), len(kernel.matrices[0][0])
+        if (h, w) != size:
+            reason = f"holds a kernel of {h}x{w}, and kernel_size is {size[0]}x{size[1]}"
+            raise ArgumentError("weight", f"{reason}; write {h if h == w else (h, w)} for kernel_size")
+    return matrices
+
+
+def _biases(bias, out) -> list[float]:
+    """The known biases; zeros where there is none (or a random one, which makes the range unknown anyway)."""
+    if isinstance(bias, bool):
+        return [0.0] * out
+    if isinstance(bias, tuple):
+        if len(bias) != out:
+            raise ArgumentError("bias", f"holds {count(len(bias), 'number')}, and out_channels is {out}")
+        return [number(b, "bias") for b in bias]
+    if bias is None or isinstance(bias, str):
+        raise ArgumentError("bias", f"must be True, False, a number or a list of numbers, not {show(bias)}")
+    return [number(bias, "bias")] * out
+
+
+def _weighted(matrices, biases, times, window) -> Callable:
+    """The interval of a weighted sum, by interval arithmetic: each matrix applied to ``times`` input channels."""
+    padded = any(axis.mode == "zeros" and (axis.before or axis.after) for axis in window)
+
+    def interval(lo, hi, shape):
+        lo, hi = with_zero(lo, hi) if padded else (lo, hi)
+        lows, highs = [], []
+        for matrix, bias in zip(matrices, biases, strict=True):
+            up = times * sum(v for row in matrix for v in row if v > 0)
+            down = times * sum(v for row in matrix for v in row if v < 0)
+            lows.append(up * lo + down * hi + bias)
+            highs.append(up * hi + down * lo + bias)
+        return min(lows), max(highs)
+
+    return interval

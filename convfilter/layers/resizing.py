@@ -1,0 +1,112 @@
+"""The layers that add pixels or move them: padding, Upsample, PixelShuffle and PixelUnshuffle."""
+
+from convfilter.layers.checks import MOST, ArgumentError, choice, flag, number, only, pair, show, sides, whole
+from convfilter.layers.shapes import Adaptive, Effect, Resize, Window, unchanged
+
+
+def ZeroPad2d(padding) -> Effect:
+    """Zeros around the picture: one width, or (left, right, top, bottom); negative ones crop.
+
+    Example: ZeroPad2d((1, 1, 2, 0))
+    """
+    return ConstantPad2d(padding, 0)
+
+
+def ConstantPad2d(padding, value) -> Effect:
+    """A constant around the picture: one width, or (left, right, top, bottom); negative ones crop.
+
+    Example: ConstantPad2d(2, 3.5)
+    """
+    value = number(value, "value", finite=False)
+    axes = _pad(padding, "zeros")
+    grows = any(max(axis.before, axis.after) > 0 for axis in axes)
+    return Effect(*axes, interval=lambda lo, hi, shape: (min(lo, value), max(hi, value)) if grows else (lo, hi))
+
+
+def ReflectionPad2d(padding) -> Effect:
+    """The picture mirrored around its edge pixels: one width, or (left, right, top, bottom).
+
+    Example: ReflectionPad2d(2)
+    """
+    return Effect(*_pad(padding, "reflect"), interval=unchanged)
+
+
+def ReplicationPad2d(padding) -> Effect:
+    """The edge pixels repeated outwards: one width, or (left, right, top, bottom).
+
+    Example: ReplicationPad2d(2)
+    """
+    return Effect(*_pad(padding, "replicate"), interval=unchanged)
+
+
+def CircularPad2d(padding) -> Effect:
+    """The picture repeated like a tile: one width, or (left, right, top, bottom).
+
+    Example: CircularPad2d(2)
+    """
+    return Effect(*_pad(padding, "circular"), interval=unchanged)
+
+
+def Upsample(size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None) -> Effect:
+    """The picture enlarged (or made smaller) to a size (height, width) or by a scale_factor.
+
+    Example: Upsample(scale_factor=2, mode='bilinear')
+    """
+    mode = choice(mode, "mode", ("nearest", "nearest-exact", "bilinear", "bicubic", "area"))
+    if (size is None) == (scale_factor is None):
+        raise ArgumentError("size", "or scale_factor must be given, and not both")
+    if align_corners is not None:
+        flag(align_corners, "align_corners")
+        if mode not in ("bilinear", "bicubic"):
+            raise ArgumentError("align_corners", f"goes with mode='bilinear' or 'bicubic', not {mode!r}")
+    recompute = recompute_scale_factor is not None and flag(recompute_scale_factor, "recompute_scale_factor")
+    if recompute:
+        only(size, "size", None, "recompute_scale_factor=True goes with scale_factor")
+    counts, factors = (None, None), (None, None)
+    if size is not None:
+        counts = pair(size, "size")
+    else:
+        factors = scale_factor if isinstance(scale_factor, tuple) else (scale_factor,) * 2
+        if len(factors) != 2:
+            raise ArgumentError("scale_factor", f"must be one number or a pair, not {show(scale_factor)}")
+        factors = [float(number(factor, "scale_factor", above=0, most=MOST)) for factor in factors]
+    taps = {"bilinear": 2, "bicubic": 4}.get(mode, 1)
+    axes = [
+        Resize(factor, count, taps, bool(align_corners), mode == "nearest-exact", not recompute)
+        for factor, count in zip(factors, counts, strict=True)
+    ]
+    if mode == "area":
+        axes = [Adaptive(axis.length) for axis in axes]
+    local = size is None and not (align_corners or recompute or mode == "area")  # else the places depend on the size
+    return Effect(*axes, local=local, interval=_bicubic if mode == "bicubic" else unchanged)
+
+
+def PixelShuffle(upscale_factor) -> Effect:
+    """Every r*r channels become one, r times as high and wide.
+
+    Example: PixelShuffle(2)
+    """
+    r = whole(upscale_factor, "upscale_factor", most=1000)
+    return Effect(Resize(r), Resize(r), divide=r * r, interval=unchanged)
+
+
+def PixelUnshuffle(downscale_factor) -> Effect:
+    """Every r*r block of pixels becomes r*r channels of one pixel.
+
+    Example: PixelUnshuffle(2)
+    """
+    r = whole(downscale_factor, "downscale_factor", most=1000)
+    return Effect(*[Window(r, r, mode="divide")] * 2, multiply=r * r, interval=unchanged)
+
+
+def _pad(padding, mode) -> list[Window]:
+    left, right, top, bottom = sides(padding, "padding")
+    if mode != "zeros" and min(left, right, top, bottom) < 0:
+        raise ArgumentError("padding", f"must not be negative here, and it is {show(padding)}; ZeroPad2d can crop")
+    return [Window(before=top, after=bottom, mode=mode), Window(before=left, after=right, mode=mode)]
+
+
+def _bicubic(lo, hi, shape):
+    # Halfway between two pixels the four weights of a row are -3/32, 19/32, 19/32, -3/32: nowhere more negative.
+    up, down = 1.1875**2 + 0.1875**2, 2 * 1.1875 * 0.1875
+    return up * lo - down * hi, up * hi - down * lo

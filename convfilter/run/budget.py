@@ -1,0 +1,130 @@
+"""How much memory there is, and a share of it for each picture under way."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from convfilter.errors import InputError
+from convfilter.explain.layer_table import peak_bytes
+from convfilter.language.pipeline import Pipeline
+
+KEPT = 1 << 28  # bytes of floats up to which tiles keep an output between measuring and writing it
+TILES = 1 << 27  # bytes of the tiles under way, in all
+
+
+def predict(pipeline: Pipeline, header, options) -> int:
+    """Return about how many bytes a picture takes at its peak: decoded, on its way through the layers, and written.
+
+    The weights of the network are counted with it.
+
+    ``header`` is the picture's ``images.Header``, and ``options`` the run's.
+
+    Raises:
+        PipelineError: a layer does not take a picture of this size.
+    """
+    shape = (1, header.height, header.width)
+    gray = header.height * header.width * (4 if header.mode in ("I", "F") else 2 if header.mode[:2] == "I;" else 1)
+    weights, c = 0, 1
+    for layer in pipeline.layers:
+        weights, c = weights + 4 * layer.effect.parameters_for(c), layer.effect.channels(c)
+    return max(header.bytes_to_read, gray + _computing(pipeline, shape, options)) + weights
+
+
+def _computing(pipeline: Pipeline, shape, options) -> int:
+    if options.exact or options.steps:
+        return peak_bytes(pipeline, shape)
+    need = held = 0
+    for layer, (c, h, w) in zip(pipeline.layers, pipeline.shapes(shape), strict=True):
+        size = 4 * c * h * w
+        if not layer.effect.local:  # it sees the whole picture: what goes in and what comes out are held
+            before = 4 * shape[0] * shape[1] * shape[2]
+            need, held = max(need, held + before + 2 * size), size
+        shape = (c, h, w)
+    floats = size if size <= KEPT or options.grid or options.suffix == ".npy" else 0
+    pixels = c * h * w * options.bits // 8 if c > 1 else 0
+    return max(need, held + floats + pixels) + TILES
+
+
+def available() -> int:
+    """Return the bytes that a new program could use without swapping, as far as the system tells."""
+    for find in (_available_linux, _available_posix):
+        try:
+            return find()
+        except (OSError, ValueError, StopIteration, AttributeError):
+            continue
+    return 4 << 30  # nothing is known: what a small machine has
+
+
+def _available_linux() -> int:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    group = Path("/sys/fs/cgroup")
+    try:  # inside a container its own limit counts
+        most = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+        kept = sum(
+            int(line.split()[1])
+            for line in (group / "memory.stat").read_text().splitlines()
+            if line.startswith(("active_file ", "inactive_file "))
+        )  # given up when it is needed
+    except (OSError, ValueError):
+        return free
+    return min(free, max(most - used + kept, 0))
+
+
+def _available_posix() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+class Budget:
+    """Memory that the pictures under way share: each waits for its part, and where there is no other it never waits."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.used = size, 0
+        self.stopped = False
+        self.changed = threading.Condition()
+
+    @contextmanager
+    def share(self) -> Iterator["Share"]:
+        """Give a share to ``take`` from, and take it back at the end."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            share.give_back()
+
+    def stop(self) -> None:
+        """Let nobody wait any longer, nor take anything."""
+        with self.changed:
+            self.stopped = True
+            self.changed.notify_all()
+
+
+class Share:
+    """What one picture has taken of a budget."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget, self.taken = budget, 0
+
+    def take(self, need: int) -> None:
+        """Wait until ``need`` bytes are free for this picture, or until no other picture is under way.
+
+        What was taken before is given back first. InputError where the run is stopped.
+        """
+        budget = self.budget
+        self.give_back()
+        with budget.changed:
+            budget.changed.wait_for(lambda: budget.stopped or not budget.used or budget.used + need <= budget.size)
+            if budget.stopped:
+                raise InputError("the run was stopped")
+            budget.used += need
+            self.taken = need
+
+    def give_back(self) -> None:
+        """Let others have what was taken."""
+        with self.budget.changed:
+            self.budget.used -= self.taken
+            self.taken = 0
+            self.budget.changed.notify_all()
