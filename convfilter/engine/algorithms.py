@@ -72,7 +72,8 @@ def choose_steps(effects: Sequence[Effect], network: nn.Sequential) -> tuple[Ste
         while j and _sees_pixels(*layers[j]) and isinstance(layers[j - 1][1], NEVER_FALLING):
             layers[j - 1 : j + 1] = layers[j], layers[j - 1]
             j -= 1
-    return tuple(choose_step(effect, module) for effect, module in layers)
+    last = max((number for number, (effect, _) in enumerate(layers) if effect.jumps), default=0)
+    return tuple(choose_step(*layer, transforms=number >= last) for number, layer in enumerate(layers))
 
 
 def _sees_pixels(effect: Effect, module: nn.Module) -> bool:
@@ -82,13 +83,17 @@ def _sees_pixels(effect: Effect, module: nn.Module) -> bool:
     )
 
 
-def choose_step(effect: Effect, module: nn.Module) -> Step:
-    """Return one layer as a step."""
+def choose_step(effect: Effect, module: nn.Module, *, transforms: bool = True) -> Step:
+    """Return one layer as a step.
+
+    Without ``transforms`` no FFT is used: its rounding makes tiny numbers of what is exactly 0, and a later layer that
+    jumps there, such as ``Threshold(0, 255)``, would make a picture of them.
+    """
     if isinstance(module, nn.Sequential):  # a Conv2d behind padding that it cannot say by itself
         module = module[-1]
     if isinstance(module, nn.Conv2d):
         taps = min(module.weight[0].numel(), TRANSFORM)
-        return Step(effect, _convolution(module), _bank(module), heavy=True, taps=taps)
+        return Step(effect, _convolution(module, transforms), _bank(module, transforms), heavy=True, taps=taps)
     if isinstance(module, nn.ConvTranspose2d):
         return Step(effect, _transposed(module))
     if isinstance(module, nn.MaxPool2d):
@@ -111,23 +116,23 @@ def _alike(effect: Effect, apply: Apply, **rest) -> Step:
     return Step(effect, apply, apply, **rest)
 
 
-def _convolution(conv: nn.Conv2d) -> Apply:
+def _convolution(conv: nn.Conv2d, transforms: bool) -> Apply:
     weight, stride, dilation = conv.weight, conv.stride, conv.dilation
     taps, pairs = weight[0, 0].numel(), weight.shape[0] * weight.shape[1]
     if pairs == 1 and taps >= SEPARATE and (factors := separate(weight)):
         return _row_and_column(*factors, conv.bias, stride, dilation)
-    if pairs <= TRANSFORMS and taps >= TRANSFORM * stride[0] * stride[1]:
+    if transforms and pairs <= TRANSFORMS and taps >= TRANSFORM * stride[0] * stride[1]:
         return transform(conv, lambda x: _convolve(x, weight, conv.bias, stride, dilation, conv.groups))
     if pairs == 1:
         return _repeat(weight, conv.bias, stride, dilation)
-    side_by_side = VECTOR // len(weight)
+    side_by_side = max(1, VECTOR // len(weight))
     width = dilation[1] * (weight.shape[3] - 1) + 1 + (side_by_side - 1) * stride[1]
     if conv.groups == 1 and width < side_by_side * weight.shape[3]:
         return _phases(conv, side_by_side, width)
     return lambda x: _convolve(x, weight, conv.bias, stride, dilation, conv.groups)
 
 
-def _bank(conv: nn.Conv2d) -> Apply | None:
+def _bank(conv: nn.Conv2d, transforms: bool) -> Apply | None:
     """Each kernel on the same 16 strips; None where they come of several channels, or another way is quicker."""
     if conv.in_channels > 1 or conv.out_channels > BANK:
         return None
@@ -137,7 +142,7 @@ def _bank(conv: nn.Conv2d) -> Apply | None:
         taps = weight.numel()
         if taps >= SEPARATE and (factors := separate(weight)):
             kernels.append(_row_and_column(*factors, bias, conv.stride, conv.dilation))
-        elif taps < TRANSFORM * conv.stride[0] * conv.stride[1]:
+        elif not transforms or taps < TRANSFORM * conv.stride[0] * conv.stride[1]:
             kernels.append(_repeat(weight, bias, conv.stride, conv.dilation))
         else:
             return None

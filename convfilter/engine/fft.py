@@ -10,6 +10,7 @@ from torch import Tensor, nn
 # root of its sum of squares. Measured, over the first: 3.2e-7 for kernels of ones, 8.6e-7 for a single large value, the
 # most of 17x17 to 61x61 on up to nine megapixels of black and white noise.
 SUM, ROOT = 4e-7, 9e-7
+LARGEST = 1e38  # that a sum of all inputs, times the kernel's values, may come to: little more is infinity
 BLOCK = 256  # columns that FFT gives at once: with its rows, what a core's own cache holds
 
 
@@ -17,7 +18,8 @@ def transform(conv: nn.Conv2d, direct: Callable[[Tensor], Tensor]) -> Callable[[
     """Return a Conv2d without its padding, (1, C, h, w) -> (1, C_out, rows, columns), by FFT of blocks of columns.
 
     Two blocks go at once, as real and imaginary parts: the kernel is real, so they stay apart. Whole numbers stay
-    exact: they are rounded where FFT's error is less than a half, and elsewhere the layer is ``direct``.
+    exact: they are rounded where FFT's error is less than a half, and elsewhere the layer is ``direct``. It is so too
+    for infinity and what might become that on the way. Constant channels give constant channels.
 
     >>> conv = nn.Conv2d(1, 1, 3, bias=False).requires_grad_(False)
     >>> impulse = torch.nn.functional.pad(torch.ones(1, 1, 1, 1), (2, 2, 2, 2))
@@ -30,6 +32,7 @@ def transform(conv: nn.Conv2d, direct: Callable[[Tensor], Tensor]) -> Callable[[
     kernel = weight.new_zeros(groups, c_out // groups, c_in, kh, kw)
     kernel[..., :: conv.dilation[0], :: conv.dilation[1]] = weight.view(groups, -1, *weight.shape[1:])
     whole = bool((weight == weight.round()).all())
+    total = weight.flatten(1).norm(1, 1).max().item()
     error = (SUM * weight.flatten(1).norm(1, 1) + ROOT * weight.flatten(1).norm(2, 1)).max()
 
     @lru_cache(maxsize=4)
@@ -39,8 +42,13 @@ def transform(conv: nn.Conv2d, direct: Callable[[Tensor], Tensor]) -> Callable[[
     def apply(x):
         _, c, h, w = x.shape
         rows, columns = h - kh + 1, w - kw + 1
+        lows, highs = x.flatten(2).aminmax(dim=2)
+        if torch.equal(lows, highs):
+            one = direct(x[..., :kh, :kw])
+            return one.expand(-1, -1, -(-rows // down), -(-columns // along)).clone()
+        peak = max(-lows.min().item(), highs.max().item())
         exact = whole and bool((x == x.round()).all())
-        if exact and x.abs().max() * error >= 0.5:
+        if not peak * h * w * total < LARGEST or (exact and peak * error >= 0.5):
             return direct(x)
         pairs = -(-columns // (2 * max(BLOCK, 2 * kw)))
         width = -(-columns // (2 * pairs))

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -79,12 +80,19 @@ def _take(begun: deque[list], function: Callable[[Item], Value]) -> Value:
 
 
 def alone(function: Callable[[], Value]) -> Value:
-    """Call the function on this thread alone: torch shares sums among threads, and their rounding then differs."""
+    """Call the function on this thread alone."""
+    with one_thread():
+        return function()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on the calling thread alone: it shares sums among threads, and their rounding then differs."""
     threads = torch.get_num_threads()
-    if threads == 1:
-        return function()
-    torch.set_num_threads(1)
+    if threads > 1:
+        torch.set_num_threads(1)
     try:
-        return function()
+        yield
     finally:
-        torch.set_num_threads(threads)
+        if threads > 1:
+            torch.set_num_threads(threads)

@@ -78,7 +78,8 @@ def read(text: str, *, file: str | None = None) -> Iterator[Call | File]:
     """Yield the calls (and files) that the text joins by ``|``, each with where it starts and ends in the text.
 
     A model as PyTorch prints it, ``Sequential((0): Conv2d(...) (1): ReLU())``, gives its layers in order; so does
-    ``Sequential(Conv2d(...), ReLU())``. ``nn.`` before a name, and ``>>> m =`` before a line, are passed over.
+    ``Sequential(Conv2d(...), ReLU())``; an empty one is ``Identity()``. ``nn.`` before a name, and ``>>> m =`` before
+    a line, are passed over.
 
     Raises:
         PipelineError: the text is no pipeline; says what was expected, and where.
@@ -293,7 +294,9 @@ def _number(word: str) -> int | float:
 
 
 def _flatten(call: Call) -> list[Call]:
-    """The layers of a container, in order; any other call is a layer."""
+    """The layers of a container, in order, where an empty one is the identity; any other call is a layer."""
+    if call.name == "Sequential" and not call.arguments:
+        return [call._replace(name="Identity")]
     if call.name != "Sequential" or not all(a.name is None and isinstance(a.value, Call) for a in call.arguments):
         return [call]
     return [layer for argument in call.arguments for layer in _flatten(argument.value)]

@@ -22,7 +22,7 @@ def Hardshrink(lambd=0.5) -> Effect:
     Example: Hardshrink(30)
     """
     lambd = number(lambd, "lambd")
-    return _curve(lambda x: x if abs(x) > lambd or x != x else 0.0, 0, -lambd, lambd)
+    return _curve(lambda x: x if abs(x) > lambd or x != x else 0.0, 0, -lambd, lambd, jumps=lambd > 0)
 
 
 def Hardsigmoid(inplace=False) -> Effect:
@@ -195,7 +195,7 @@ def Softplus(beta=1.0, threshold=20.0) -> Effect:
         )
         return min(ends), max(ends)
 
-    return Effect(elementwise=True, interval=interval)
+    return Effect(elementwise=True, jumps=smooth(limit) - limit > 1e-6 * abs(limit), interval=interval)
 
 
 def Softshrink(lambd=0.5) -> Effect:
@@ -243,7 +243,7 @@ def Threshold(threshold, value, inplace=False) -> Effect:
         ends = ([other] if lo <= limit else []) + ([max(lo, limit), hi] if hi > limit else [])
         return min(ends), max(ends)
 
-    return Effect(elementwise=True, interval=interval)
+    return Effect(elementwise=True, jumps=limit != other, interval=interval)
 
 
 def Softmax2d() -> Effect:
@@ -258,11 +258,11 @@ def _sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
 
 
-def _curve(f, *turns: float) -> Effect:
+def _curve(f, *turns: float, jumps: bool = False) -> Effect:
     """An elementwise layer; between its ``turns`` the curve only rises or only falls."""
 
     def interval(lo, hi, shape):
         points = [f(x) for x in (lo, hi, *(t for t in turns if lo < t < hi))]
         return min(points), max(points)
 
-    return Effect(elementwise=True, interval=interval)
+    return Effect(elementwise=True, jumps=jumps, interval=interval)

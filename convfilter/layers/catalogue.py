@@ -72,7 +72,7 @@ def LocalResponseNorm(size, alpha=0.0001, beta=0.75, k=1.0) -> Effect:
             return None
         return min(lo, 0.0) / k**beta, max(hi, 0.0) / k**beta
 
-    return Effect(interval=interval)
+    return Effect(jumps=min(alpha, beta) < 0 or k <= 0, interval=interval)
 
 
 def Identity(*args, **kwargs) -> Effect:

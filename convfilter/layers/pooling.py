@@ -74,6 +74,7 @@ def LPPool2d(norm_type, kernel_size, stride=None, ceil_mode=False) -> Effect:
         raise ArgumentError("norm_type", "must not be 0: there is no 0-th root")
     axes = _windows(kernel_size, stride, 0, ceil_mode)
     n = axes[0].size * axes[1].size
+    defined = p in (1, float("inf")) or (p > 0 and p % 2 == 0)  # for negative numbers too
 
     def interval(lo, hi, shape):
         nearest, farthest = max(0.0, lo, -hi), max(abs(lo), abs(hi))
@@ -83,7 +84,7 @@ def LPPool2d(norm_type, kernel_size, stride=None, ceil_mode=False) -> Effect:
             return None  # negative values have no such root in general
         return (0.0 if axes[0].ceil_mode else nearest * n ** (1 / p)), farthest * n ** (1 / p)
 
-    return Effect(*axes, interval=interval)
+    return Effect(*axes, jumps=not defined, interval=interval)
 
 
 def AdaptiveMaxPool2d(output_size, return_indices=False) -> Effect:

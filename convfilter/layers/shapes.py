@@ -207,7 +207,8 @@ class Effect:
     ``in_channels`` and ``out_channels`` are None where any number comes in, and as many go out, times
     ``multiply`` and divided by ``divide``. ``local`` says that an output pixel depends on its window alone, so that a
     picture can be cut into bands. ``elementwise`` says that it depends on its own input pixel alone. ``pixels`` is the
-    fewest that a channel must have.
+    fewest that a channel must have. ``jumps`` says that a tiny difference of an input can make a large one of the
+    output: at a step, or where a root of negative numbers is not defined.
     ``interval(lo, hi, shape)`` is what ``values`` asks; None where the weights are random.
 
     >>> Effect(Window(5), Window(5), 1, 2).output((1, 512, 512))
@@ -225,6 +226,7 @@ class Effect:
     local: bool = True
     elementwise: bool = False
     pixels: int = 1
+    jumps: bool = False
     interval: Callable[[float, float, Shape], tuple[float, float] | None] | None = None
 
     def channels(self, c: int) -> int:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
-import torch
 
 import convfilter
 from convfilter.engine import tiles
 from convfilter.engine.build import activations, build, explain_nonfinite, quantise, rounding_noise, to_tensor
-from convfilter.engine.threads import ONE, Cores
+from convfilter.engine.threads import ONE, Cores, one_thread
 from convfilter.gray.norm import Norm
 from convfilter.images import png
 from convfilter.images.contact_sheet import Panel, draw_sheet, fit, name_channel, plan_sheet
@@ -71,8 +70,6 @@ class Darkroom:
         self.network = build(pipeline, seed=options.seed)
         self.noise = rounding_noise(pipeline, self.network, options.white)
         self.plain = options.exact or options.steps
-        if self.plain:
-            torch.set_num_threads(threads)
         self.segments = None if self.plain else tiles.plan(pipeline, self.network)
         self.cores = ONE if self.plain else Cores(threads)
 
@@ -85,9 +82,10 @@ class Darkroom:
         white = self.options.white
         if self.plain:
             layers = activations(self.network, to_tensor(picture.values, picture.white, white))
-            for layer, y in enumerate(layers):
-                if self.options.steps or layer == len(self.pipeline.layers) - 1:
-                    yield from self.outputs(picture, layer, Whole(y[0].numpy()), title)
+            with one_thread():  # the same answer for every --jobs
+                for layer, y in enumerate(layers):
+                    if self.options.steps or layer == len(self.pipeline.layers) - 1:
+                        yield from self.outputs(picture, layer, Whole(y[0].numpy()), title)
         else:
             output = tiles.filter_picture(self.segments, picture.values, picture.white, white, cores=self.cores)
             yield from self.outputs(picture, len(self.pipeline.layers) - 1, output, title)

@@ -31,6 +31,8 @@ def step(text: str, channels: int = 1):
         "Conv2d(4, 5, 3)",
         "Conv2d(8, 1, 3, bias=False)",
         "Conv2d(3, 2, 5, dilation=9)",  # torch's own
+        "Conv2d(1, 17, 1, 2)",  # more channels than oneDNN computes at once, and pixels that no kernel sees
+        "Conv2d(2, 33, (1, 2), (1, 5))",
         "Conv2d(4, 8, 3, groups=4)",
         "Conv2d(2, 12, 3)",
         "Conv2d(1, 1, 17)",  # FFT

@@ -78,6 +78,36 @@ def test_whole_kernels_are_exact_by_whatever_algorithm(spike, tmp_path):
     assert np.array_equal(floats, spike * v[8:-8, 8:-8] + v[:-16, :-16] - v[16:, 1:-15])
 
 
+@pytest.mark.parametrize(
+    "later",
+    ["Threshold(0, 255)", "Hardshrink(1e-30)", "LPPool2d(3, 2)", "LocalResponseNorm(1, 1, 0.5, 0)", "Softplus(1, 0)"],
+)
+@pytest.mark.parametrize("between", ["", "ReLU | Conv2d(1, 1, 3, weight=gaussian(3), bias=False) | "])
+def test_what_is_exactly_0_stays_so_before_layers_that_jump_there(later, between):
+    values = picture(300, 300, 0)
+    values[100:220, :250] = 0
+    values[:, 260:] = 0
+    pipeline = parse(f"motion(17, angle=30) | Threshold(-1, 0) | {between}{later}")
+    network = build(pipeline)
+    with torch.inference_mode():
+        expected = network(to_tensor(values, 255))[0].numpy()
+    floats = tiles.filter_picture(tiles.plan(pipeline, network), values, 255).floats()
+    assert np.array_equal(np.isnan(floats), np.isnan(expected))
+    assert np.allclose(floats, expected, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+def test_values_near_the_largest_do_not_overflow():
+    check("motion(17, angle=30)", picture(70, 300, 0), scale=3e38)
+
+
+def test_a_constant_channel_stays_constant_behind_large_kernels():
+    pipeline = parse("Conv2d(1, 2, 21, 2, weight=[motion(21, angle=30), log(21, sigma=2.3)]) | Conv2d(2, 3, 19)")
+    network = build(pipeline)
+    for value in (0, 1, 77, 255):
+        floats = tiles.filter_picture(tiles.plan(pipeline, network), np.full((900, 410), value, np.uint8), 255).floats()
+        assert (floats == floats[:, :1, :1]).all()
+
+
 @pytest.mark.parametrize("padded", [True, False])
 def test_the_mean_of_a_flat_picture_is_as_flat(padded):
     pipeline = parse(f"AvgPool2d(7, 1, 3, count_include_pad={padded})")

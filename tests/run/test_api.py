@@ -60,6 +60,8 @@ def test_results_come_in_order_and_name_what_was_written():
         ("Conv2d(1, 8, 5, padding='same') | ReLU | MaxPool2d(2) | Conv2d(8, 3, 3) | InstanceNorm2d(3)", {}),
         ("gaussian(31, sigma=5) | Softplus", {"bits": 16, "steps": True}),
         ("Conv2d(1, 8, 5) | Sigmoid | AvgPool2d(3)", {"exact": True, "format": "npy"}),
+        ("Conv2d(1, 2, (1, 2), padding=2, bias=False) | AdaptiveAvgPool2d(3)", {"exact": True, "format": "npy"}),
+        ("Sequential() | Mish | AdaptiveAvgPool2d(1)", {"steps": True, "format": "npy"}),
         ("compass", {"grid": True, "keep": True, "channels": (1, 4)}),
     ],
 )
