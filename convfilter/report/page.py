@@ -33,7 +33,7 @@ from convfilter.report.values import (
     weights_of,
 )
 
-SCRIPTS = ("values.js", "rules.js", "draw.js", "sums.js", "page.js")
+SCRIPTS = ("axes.js", "curves.js", "values.js", "rules.js", "draw.js", "sums.js", "page.js")
 
 
 def make_report(
