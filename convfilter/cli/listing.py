@@ -11,8 +11,8 @@ from convfilter.layers.catalogue import LAYERS
 def sentence(function) -> str:
     """Return the first line of a docstring without its markup.
 
-    >>> sentence(LAYERS["ReLU"])
-    'x above 0, 0 below.'
+    >>> sentence(kernels.box)
+    'The plain mean of size x size pixels.'
     """
     return (inspect.getdoc(function) or "").partition("\n")[0].replace("``", "")
 
@@ -74,7 +74,7 @@ def show_kernel(text: str) -> str:
 
 def list_layers() -> str:
     """Return a line a layer: its name and what it does."""
-    return _columns([(name, sentence(layer)) for name, layer in sorted(LAYERS.items())])
+    return _columns([(name, LAYERS[name].sentence) for name in sorted(LAYERS)])
 
 
 def show_layer(name: str) -> str:
@@ -92,14 +92,7 @@ def show_layer(name: str) -> str:
         hint = did_you_mean(name, LAYERS) or "; 'convfilter layers' lists them all"
         raise UsageError(f"there is no layer {escape(name)!r}{hint}")
     layer = LAYERS[name]
-    return f"{name}{_signature(layer)}\n{sentence(layer)}\nExample: {example(name)}"
-
-
-def example(name: str) -> str:
-    """Return a call of the layer that parses: the one its docstring gives, or the bare call."""
-    lines = (inspect.getdoc(LAYERS[name]) or "").splitlines()
-    given = next((line for line in lines if line.startswith("Example: ")), None)
-    return given.removeprefix("Example: ") if given else f"{name}()"
+    return f"{name}({_parameters(layer.function)})\n{layer.sentence}\nExample: {layer.example}"
 
 
 def show_texts(file: str) -> str:
@@ -115,10 +108,13 @@ def show_texts(file: str) -> str:
 
 
 def _signature(function) -> str:
-    parameters = [
-        p.replace(annotation=inspect.Parameter.empty) for p in inspect.signature(function).parameters.values()
-    ]
-    return str(inspect.Signature(parameters)) if parameters or function in LAYERS.values() else ""
+    parameters = _parameters(function)
+    return f"({parameters})" if parameters else ""
+
+
+def _parameters(function) -> str:
+    parameters = inspect.signature(function).parameters.values()
+    return str(inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters]))[1:-1]
 
 
 def _columns(rows) -> str:

@@ -27,10 +27,6 @@ TRANSFORMS = 64  # input times output channels up to which FFT stays quicker
 VECTOR = 16  # channels that oneDNN computes at once; fewer are padded to as many
 BANK = 2  # kernels that a picture's strips go through one after the other; more are quicker as phases
 
-NEVER_FALLING = (  # these may move behind a max pool, to fewer pixels; Softplus falls a little at its threshold
-    nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.LogSigmoid, nn.SELU, nn.Softsign, nn.Hardsigmoid,
-)  # fmt: skip
-
 Apply = Callable[[Tensor], Tensor]
 
 
@@ -62,14 +58,14 @@ def choose_steps(effects: Sequence[Effect], network: nn.Sequential) -> tuple[Ste
     that never falls moves behind a max pool that follows it.
 
     >>> network = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
-    >>> effects = [Effect(elementwise=True), Effect(Window(2, 2), Window(2, 2))]
+    >>> effects = [Effect(elementwise=True, never_falls=True), Effect(Window(2, 2), Window(2, 2))]
     >>> [step.effect.rows.size for step in choose_steps(effects, network)]
     [2, 1]
     """
     layers = list(zip(effects, network, strict=True))
     for i in range(1, len(layers)):
         j = i
-        while j and _sees_pixels(*layers[j]) and isinstance(layers[j - 1][1], NEVER_FALLING):
+        while j and _sees_pixels(*layers[j]) and layers[j - 1][0].never_falls:
             layers[j - 1 : j + 1] = layers[j], layers[j - 1]
             j -= 1
     last = max((number for number, (effect, _) in enumerate(layers) if effect.jumps), default=0)

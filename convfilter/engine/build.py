@@ -8,10 +8,11 @@ from torch import nn
 
 from convfilter.errors import InputError
 from convfilter.gray.norm import LARGEST, SMALLEST
-from convfilter.gray.rounding import CERTAIN, ROUNDING, gain
+from convfilter.gray.rounding import CERTAIN, ROUNDING
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
-from convfilter.layers.catalogue import same_size
+from convfilter.layers.convolutions import same_size
+from convfilter.layers.entry import Kernels
 from convfilter.layers.shapes import Window
 
 
@@ -24,6 +25,9 @@ class Magnitude(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.square().sum(1, keepdim=True).sqrt_()
+
+
+OWN = {"Magnitude": Magnitude}  # modules that torch.nn lacks
 
 
 def build(pipeline: Pipeline, *, seed: int = 0, channels: int = 1) -> nn.Sequential:
@@ -49,7 +53,8 @@ def build(pipeline: Pipeline, *, seed: int = 0, channels: int = 1) -> nn.Sequent
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for layer in pipeline.layers:
-            modules.append(_filter(layer, channels) if layer.name == "Filter2d" else _module(layer))
+            filters = layer.entry.kernels is Kernels.EACH_CHANNEL
+            modules.append(_filter(layer, channels) if filters else _module(layer))
             inputs.append(channels)
             channels = layer.effect.channels(channels)
         for module, c in zip(modules, inputs, strict=True):
@@ -137,7 +142,7 @@ def explain_nonfinite(pipeline: Pipeline, network: nn.Sequential, x: torch.Tenso
 def rounding_noise(pipeline: Pipeline, network: nn.Sequential, white: float) -> list[float]:
     """Return, for each layer, the difference that rounding alone can make in what is flat by rights.
 
-    It is 4e-7 (a few steps of float32), or what ``noise.gain`` says, of the largest value that weights and a ``white``
+    It is 4e-7 (a few steps of float32), times the layers' roughness, of the largest value that weights and a ``white``
     picture can give. That bound grows past all measure in deep networks, so from the third convolution on nothing is
     put down to rounding.
 
@@ -148,8 +153,8 @@ def rounding_noise(pipeline: Pipeline, network: nn.Sequential, white: float) -> 
     """
     noise, bound, rough, convolutions = [], float(white), 1.0, 0
     for layer, module in zip(pipeline.layers, network, strict=True):
-        larger, rougher = gain(layer)
-        bound, rough = bound * larger, max(rough, rougher)
+        rounding = layer.entry.rounding(layer.effect, layer.arguments)
+        bound, rough = bound * rounding.growth, max(rough, rounding.roughness)
         for part in module.modules():
             if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
                 convolutions += 1
@@ -165,9 +170,8 @@ def _module(layer: Layer) -> nn.Module:
     bias = kwargs.get("bias")
     if bias is not None and not isinstance(bias, bool):
         kwargs["bias"] = True
-    if layer.name == "Magnitude":
-        return Magnitude()
-    module = getattr(nn, layer.name)(*layer.args, **kwargs)
+    make = OWN.get(layer.entry.module) or getattr(nn, layer.entry.module)
+    module = make(*layer.args, **kwargs)
     with torch.no_grad():
         matrices = [m for kernel in layer.kernels for m in kernel.matrices]
         if matrices:

@@ -3,15 +3,17 @@
 from dataclasses import dataclass, replace
 
 from convfilter.errors import PipelineError
-from convfilter.explain.receptive_field import Field, Scattered
+from convfilter.explain.receptive_field import Field
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
-from convfilter.layers.checks import pair
-from convfilter.layers.shapes import Adaptive, Axis, Resize, Shape, Transposed, Window
+from convfilter.layers.entry import Computes
+from convfilter.layers.shapes import Adaptive, Axis, Resize, Scattered, Shape, Transposed, Window
 
 Range = tuple[float | None, float | None]  # None: no bound is known on that side
 FLOAT = 4  # bytes
 FAR = 1e30  # stands for a bound that is not known
+SUMS = (Computes.CONVOLUTION, Computes.TRANSPOSED)
+POOLS = (Computes.MAXIMUM, Computes.MEAN, Computes.POWER_MEAN)
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,10 @@ def explain(pipeline: Pipeline, shape: Shape = (1, 512, 512), *, white: float = 
         except ValueError as reason:
             error = layer.place.error(f"{layer.name}: {reason}")
             break
-        fields = tuple(f.through(axis, n) for f, axis, n in zip(fields, _axes(layer), shape[1:], strict=True))
+        fields = tuple(
+            f.through(axis, n)
+            for f, axis, n in zip(fields, (layer.effect.rows, layer.effect.columns), shape[1:], strict=True)
+        )
         bounds = _through(bounds, layer, shape)
         rows.append(_row(layer, shape, output, fields, bounds))
         shape = output
@@ -147,19 +152,20 @@ def peak_bytes(pipeline: Pipeline, shape: Shape) -> int:
     most = held = 0  # the first layer's input is the picture's tensor
     for layer, output in zip(pipeline.layers, pipeline.shapes(shape), strict=True):
         floats = _size(output)
-        most = max(most, held + FLOAT * (floats + _scratch(layer, shape, output)))
+        scratch = layer.entry.scratch(layer.effect, layer.arguments, shape, output)
+        most = max(most, held + FLOAT * (floats + scratch))
         held, shape = FLOAT * floats, output
     return picture + max(most, held + (FLOAT + 1) * shape[1] * shape[2])
 
 
 def _row(layer: Layer, shape: Shape, output: Shape, fields: tuple[Field, Field], bounds: Range) -> Row:
-    rows, columns = axes = _axes(layer)
-    convolution, pool = layer.name in ("Conv2d", "ConvTranspose2d", "Filter2d"), "Pool2d" in layer.name
-    sliding = (convolution or pool) and all(isinstance(axis, Window | Transposed) for axis in axes)
+    rows, columns = axes = layer.effect.rows, layer.effect.columns
+    computes = layer.entry.computes
+    sliding = computes in SUMS + POOLS and all(isinstance(axis, Window | Transposed) for axis in axes)
     padding = None
     if isinstance(rows, Transposed):
         padding = (columns.padding, columns.padding, rows.padding, rows.padding)
-    elif sliding or "Pad2d" in layer.name:
+    elif sliding or computes is Computes.PADDING:
         padding = (columns.before, columns.after, rows.before, rows.after)
     parameters = layer.effect.parameters_for(shape[0])
     return Row(
@@ -172,20 +178,11 @@ def _row(layer: Layer, shape: Shape, output: Shape, fields: tuple[Field, Field],
         dilation=(rows.dilation, columns.dilation) if sliding else None,
         sums=tuple(_sum(axis, n, sliding) for axis, n in zip(axes, shape[1:], strict=True)),
         parameters=parameters,
-        multiply_adds=parameters * output[1] * output[2] if convolution else parameters,
+        multiply_adds=parameters * output[1] * output[2] if computes in SUMS else parameters,
         receptive_field=tuple(field.size for field in fields),
         jump=tuple(field.jump for field in fields),
         bounds=bounds,
     )
-
-
-def _axes(layer: Layer) -> tuple[Axis, Axis]:
-    """The layer's axes; those of fractional pooling with the size of the windows, whose places are random."""
-    axes = layer.effect.rows, layer.effect.columns
-    if layer.name != "FractionalMaxPool2d":
-        return axes
-    sizes = pair(layer.args[0] if layer.args else dict(layer.kwargs)["kernel_size"], "kernel_size")
-    return tuple(Scattered(axis.count, size) for axis, size in zip(axes, sizes, strict=True))
 
 
 def _sum(axis: Axis, n: int, sliding: bool) -> str:
@@ -234,29 +231,6 @@ def _through(bounds: Range, layer: Layer, shape: Shape) -> Range:
         low, high = (-far if bounds[0] is None else bounds[0]), (far if bounds[1] is None else bounds[1])
         ends.append(layer.effect.values(low, high, shape) or (FAR, FAR))
     return tuple(float(a) if a == b and abs(a) < FAR / 100 else None for a, b in zip(*ends, strict=True))
-
-
-def _scratch(layer: Layer, shape: Shape, output: Shape) -> int:
-    """Floats that a layer holds beside its input and output, as measured with PyTorch 2.13 on x86."""
-    (c, *_), (out, h, w) = shape, output
-    if layer.name in ("Conv2d", "Filter2d"):
-        rows, columns = layer.effect.rows, layer.effect.columns
-        padded = c * (shape[1] + rows.before + rows.after) * (shape[2] + columns.before + columns.after)
-        copied = padded if rows.mode != "zeros" and padded != _size(shape) else 0
-        grouped = rows.size == columns.size == 1 or (out % 16 and dict(layer.kwargs).get("groups", 1) > 1)
-        blocked = _blocks(c) * padded // c if grouped or (layer.name == "Filter2d" and c > 1) else 0
-        return copied + _blocks(out) * h * w + max(0, blocked - out * h * w)
-    if layer.name == "ConvTranspose2d":
-        return (out if out == 1 else _blocks(out)) * h * w
-    if layer.name in ("MaxPool2d", "AdaptiveMaxPool2d", "FractionalMaxPool2d"):
-        return 2 * _size(output)  # the places of the maxima, as 64-bit numbers
-    if layer.name in ("LPPool2d", "Magnitude", "Tanhshrink", "LogSigmoid", "Softmax2d", "InstanceNorm2d"):
-        return _size(shape)
-    return 3 * _size(shape) if layer.name == "LocalResponseNorm" else 0
-
-
-def _blocks(channels: int) -> int:
-    return -(-channels // 16) * 16
 
 
 def _size(shape: Shape) -> int:

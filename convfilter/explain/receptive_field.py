@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd
 
-from convfilter.layers.shapes import Axis, Resize, Transposed, Whole, Window
+from convfilter.layers.shapes import Axis, Resize, Scattered, Transposed, Whole, Window
 
 MOST = 256  # pixels whose windows are remembered one by one; a pattern that repeats later is cut there
 
@@ -62,18 +62,6 @@ class Field:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Scattered(Whole):
-    """One axis of fractional pooling: ``count`` windows of ``size`` pixels, spread over the picture unevenly."""
-
-    size: int = 1
-
-    def reach(self, start: int, stop: int, n: int) -> tuple[int, int]:
-        count = self.length(n)
-        spread = (n - self.size) / (count - 1) if count > 1 else 0.0
-        return int(start * spread), int((stop - 1) * spread) + self.size
-
-
 def _at(ends: tuple[int, ...], step: int, pixel: int) -> int:
     turns, rest = divmod(pixel, len(ends))
     return ends[rest] + turns * step
@@ -81,6 +69,8 @@ def _at(ends: tuple[int, ...], step: int, pixel: int) -> int:
 
 def _reach(axis: Axis, at: int, n: int, ratio: Fraction) -> tuple[int, int]:
     """The inputs that one output sees; those of a blend in exact arithmetic, as if there were no border."""
+    if isinstance(axis, Scattered):
+        return axis.usual_reach(at, at + 1, n)
     if not isinstance(axis, Resize) or axis.align or axis.count is not None or not axis.fixed_scale:
         return axis.reach(at, at + 1, n)
     half, blend = axis.taps // 2, axis.taps > 1

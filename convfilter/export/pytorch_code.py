@@ -8,25 +8,28 @@ from dataclasses import dataclass
 from convfilter.errors import shorten
 from convfilter.export.gray_code import write_levels
 from convfilter.gray.norm import Norm
-from convfilter.gray.rounding import is_random, measure_noise
+from convfilter.gray.rounding import measure_noise
+from convfilter.language.arguments import signature
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
-from convfilter.layers.catalogue import same_size
+from convfilter.layers.convolutions import same_size
+from convfilter.layers.entry import Draws, Kernels
 from convfilter.layers.matrices import Matrix
 from convfilter.numbers import quote, write_number, write_value
 
 LINE = 100  # characters
 PILLOWS_MOST = 89_478_485  # pixels: of more, Pillow warns, and of twice as many it does not read a picture
-TRAINED = {"Dropout", "Dropout2d", "RReLU", "InstanceNorm2d"}  # what these do while training is something else
-MAGNITUDE = [
-    "",
-    "",
-    "class Magnitude(nn.Module):",
-    "    def forward(self, x):",
-    "        return x.square().sum(1, keepdim=True).sqrt()",
-    "",
-    "",
-]
+OWN = {
+    "Magnitude": [  # modules that torch.nn lacks
+        "",
+        "",
+        "class Magnitude(nn.Module):",
+        "    def forward(self, x):",
+        "        return x.square().sum(1, keepdim=True).sqrt()",
+        "",
+        "",
+    ]
+}
 
 
 @dataclass(frozen=True)
@@ -104,11 +107,12 @@ def write_code(
     Image.fromarray(pixels).save("a_edge.png")
     <BLANKLINE>
     """
-    count, names = pipeline.channels(1), {layer.name for layer in pipeline.layers}
-    random = [number for number, layer in enumerate(pipeline.layers) if is_random(layer)]
+    count, own = pipeline.channels(1), {layer.entry.module for layer in pipeline.layers} & set(OWN)
+    random = [number for number, layer in enumerate(pipeline.layers) if layer.draws is not Draws.NOTHING]
+    places = any(layer.draws is Draws.PLACES for layer in pipeline.layers)  # drawn when the network first runs
     modules, weights, c = [], [], 1
     for number, layer in enumerate(pipeline.layers):
-        modules += _modules(layer, c, skip="FractionalMaxPool2d" in names or number < max(random, default=-1))
+        modules += _modules(layer, c, skip=places or number < max(random, default=-1))
         weights += _weights(layer, c, f"network[{len(modules) - 1}]")
         c = layer.effect.channels(c)
     lines = [
@@ -118,11 +122,11 @@ def write_code(
         "import torch",
         f"from PIL import Image{', ImageOps' if photo.turned and not photo.tiff else ''}",
         "from torch import nn",
-        *(MAGNITUDE if "Magnitude" in names else [""]),
+        *([line for module in sorted(own) for line in OWN[module]] or [""]),
         *([f"torch.manual_seed({seed})"] if random else []),
         "network = nn.Sequential(",
         *_indent(modules),
-        ").eval()" if names & TRAINED else ")",
+        ").eval()" if any(layer.entry.differs_in_training for layer in pipeline.layers) else ")",
         *(["with torch.no_grad():", *_indent(weights)] if weights else []),
         "",
         *read_picture(photo),
@@ -153,15 +157,17 @@ def write_code(
 
 def _modules(layer: Layer, c: int, skip: bool) -> Iterator[str]:
     """The constructor calls of a layer that ``c`` channels come into; ``skip``: one that must draw no random number."""
-    if layer.name == "Filter2d":
+    if layer.entry.kernels is Kernels.EACH_CHANNEL:
         yield from _filter(layer, c, skip)
         return
     words = [write_value(value) for value in layer.args]
     for name, value in layer.kwargs:
         if name not in ("weight", "inplace") and (name != "bias" or isinstance(value, bool)):
             words.append(f"{name}={write_value(value)}")
-    prefix = "" if layer.name == "Magnitude" else "nn."
-    yield f"{prefix}{layer.name}({', '.join(words) if layer.name != 'Identity' else ''}),"
+    if signature(layer.entry.function).anything:  # arguments that mean nothing
+        words = []
+    prefix = "" if layer.entry.module in OWN else "nn."
+    yield f"{prefix}{layer.entry.module}({', '.join(words)}),"
 
 
 def _filter(layer: Layer, c: int, skip: bool) -> Iterator[str]:
@@ -187,10 +193,11 @@ def _weights(layer: Layer, c: int, module: str) -> Iterator[str]:
     """The statements that put a layer's kernels, and biases that are numbers, into a module."""
     texts = [kernel.text for kernel in layer.kernels for _ in kernel.matrices]
     matrices = [matrix for kernel in layer.kernels for matrix in kernel.matrices]
-    if layer.name == "Filter2d":
+    each_channel = layer.entry.kernels is Kernels.EACH_CHANNEL
+    if each_channel:
         matrices = same_size(matrices)
     for number, (matrix, text) in enumerate(zip(matrices, texts, strict=True)):
-        every = f"{number}::{len(matrices)}" if layer.name == "Filter2d" and c > 1 else str(number)
+        every = f"{number}::{len(matrices)}" if each_channel and c > 1 else str(number)
         yield from _weight(matrix, f"{module}.weight[{every}", text)
     bias = dict(layer.kwargs).get("bias", True)
     if isinstance(bias, tuple):

@@ -10,8 +10,8 @@ from convfilter.errors import PipelineError, did_you_mean, shorten
 from convfilter.language.grammar import Argument, Call, Constant, File, Items
 from convfilter.language.text_files import read_text
 from convfilter.layers import kernels, matrices
-from convfilter.layers.catalogue import Kernel
 from convfilter.layers.checks import LARGEST
+from convfilter.layers.convolutions import Kernel
 from convfilter.layers.shapes import count
 
 LONGEST_KERNEL = 25_000_000  # characters of a kernel's file: 999x999 numbers with all their digits

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 from convfilter.errors import PipelineError, did_you_mean, shorten
@@ -12,8 +12,10 @@ from convfilter.language.arguments import Signature, Text, bind, kernel, several
 from convfilter.language.grammar import Argument, Call, Constant, File
 from convfilter.language.presets import PRESETS, Preset
 from convfilter.layers import kernels
-from convfilter.layers.catalogue import LAYERS, Kernel
+from convfilter.layers.catalogue import LAYERS
 from convfilter.layers.checks import ArgumentError
+from convfilter.layers.convolutions import Kernel
+from convfilter.layers.entry import Draws, Entry, Kernels
 from convfilter.layers.shapes import Effect
 
 CONVOLUTION_OPTIONS = ("stride", "padding", "padding_mode", "dilation")  # what presets of one convolution also take
@@ -50,11 +52,30 @@ class Layer:
         return f"{self.name}({', '.join(words)})"
 
     @property
+    def entry(self) -> Entry:
+        """All that is known of layers of this kind."""
+        return LAYERS[self.name]
+
+    @cached_property
+    def arguments(self) -> dict[str, object]:
+        """All arguments by their names, PyTorch's defaults too; those of ``*args`` are one tuple."""
+        expected = signature(self.entry.function)
+        if expected.rest:
+            return {**expected.defaults, expected.rest: self.args, **dict(self.kwargs)}
+        names = (*expected.required, *expected.positional)  # those that are required stand first, without a name
+        return {**expected.defaults, **dict(zip(names, self.args, strict=False)), **dict(self.kwargs)}
+
+    @property
     def kernels(self) -> tuple[Kernel, ...]:
         """The kernels that the text names, in order."""
-        if self.name == "Filter2d":
+        if self.entry.kernels is Kernels.EACH_CHANNEL:
             return self.args
-        return dict(self.kwargs).get("weight", ())
+        return dict(self.kwargs).get("weight", ()) if self.entry.kernels is Kernels.WEIGHT else ()
+
+    @property
+    def draws(self) -> Draws:
+        """What the layer draws from the random numbers that the seed fixes."""
+        return self.entry.draws(self.arguments)
 
 
 def look_up(calls: Iterable[Call | File], text: str, presets: Mapping[str, Preset] = PRESETS) -> Iterator[Layer]:
@@ -79,7 +100,7 @@ def takes_convolution_options(preset: Preset) -> bool:
         calls = list(grammar.read(preset.write({})))
     except PipelineError:
         return False
-    return len(calls) == 1 and isinstance(calls[0], Call) and calls[0].name in ("Conv2d", "Filter2d")
+    return len(calls) == 1 and isinstance(calls[0], Call) and _takes_kernels(calls[0].name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,23 +139,25 @@ class _Meaning:
 
     def layer(self, call: Call, over: Mapping[str, tuple[Text, Argument]] = MappingProxyType({})) -> Layer:
         """The layer of a call; ``over`` are arguments from another text that take the place of its own."""
-        given = bind(self.text, call, signature(LAYERS[call.name]))
+        entry = LAYERS[call.name]
+        given = bind(self.text, call, signature(entry.function))
         given = {name: (self.text, node) for name, node in given.items()} | over
         values = {}
         for name, (text, node) in given.items():
             if isinstance(node, list):
-                read = kernel if call.name == "Filter2d" else value
+                read = kernel if entry.kernels is Kernels.EACH_CHANNEL else value
                 values[name] = tuple([read(text, one.value) for one in node])
-            elif name == "weight" and call.name == "Conv2d" and not _is_none(node.value):
+            elif name == "weight" and entry.kernels is Kernels.WEIGHT and not _is_none(node.value):
                 values[name] = several_kernels(text, node.value)
             else:
                 values[name] = value(text, node.value)
         return self.make(call.name, values, call, given)
 
     def make(self, name: str, values: dict, call: Call, given: Mapping = MappingProxyType({})) -> Layer:
-        rest = values.pop(signature(LAYERS[name]).rest, ())
+        function = LAYERS[name].function
+        rest = values.pop(signature(function).rest, ())
         try:
-            effect = LAYERS[name](*rest, **values)
+            effect = function(*rest, **values)
         except ArgumentError as error:
             text, node = given.get(error.argument, (self.text, call))
             raise text.error(f"{name}: {error}", node) from None
@@ -194,7 +217,7 @@ def _tidy(name: str, rest: tuple, values: dict) -> tuple[tuple, tuple]:
     What PyTorch requires stands without a name; of the rest, in PyTorch's order, what is no default. A pair of equal
     numbers, which printed models are full of, is one number.
     """
-    expected = signature(LAYERS[name])
+    expected = signature(LAYERS[name].function)
     values = {key: _single(value) for key, value in values.items()}
     args = (*map(_single, rest), *(values.pop(key) for key in expected.required))
     order = [key for key in expected.defaults if key in values] + [
@@ -213,6 +236,10 @@ def _single(value):
 
 def _is_default(value, default) -> bool:
     return type(value) is type(default) and value == default
+
+
+def _takes_kernels(name: str) -> bool:
+    return name in LAYERS and LAYERS[name].kernels is not Kernels.NONE
 
 
 def _is_none(node) -> bool:

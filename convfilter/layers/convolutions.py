@@ -4,8 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from convfilter.layers.checks import ArgumentError, choice, number, pair, plain, show, whole
+from convfilter.layers.entry import (
+    Arguments,
+    Computes,
+    Draws,
+    Kernels,
+    draws_nothing,
+    draws_weights,
+    entry,
+    fixed,
+    like_input,
+    usual_rounding,
+)
 from convfilter.layers.matrices import Matrix
-from convfilter.layers.shapes import Effect, Transposed, Window, count, with_zero
+from convfilter.layers.shapes import Effect, Shape, Transposed, Window, count, with_zero
 
 MODES = ("zeros", "reflect", "replicate", "circular")
 MOST_WEIGHTS = 1_000_000_000  # 4 GB in one layer
@@ -19,6 +31,57 @@ class Kernel:
     matrices: tuple[Matrix, ...]
 
 
+def _draws(arguments: Arguments) -> Draws:
+    """Channels past the list of kernels keep PyTorch's random weights, and so do biases that are not given."""
+    kernels = sum(len(kernel.matrices) for kernel in arguments["weight"] or ())
+    random = kernels < arguments["out_channels"] or arguments["bias"] is True
+    return Draws.WEIGHTS if random else Draws.NOTHING
+
+
+def _conv_scratch(effect: Effect, arguments: Arguments, shape: Shape, output: Shape) -> int:
+    grouped = output[0] % 16 and arguments["groups"] > 1
+    return _window_scratch(effect, shape, output, blocked=effect.rows.size == effect.columns.size == 1 or grouped)
+
+
+def _filter_scratch(effect: Effect, arguments: Arguments, shape: Shape, output: Shape) -> int:
+    return _window_scratch(effect, shape, output, blocked=effect.rows.size == effect.columns.size == 1 or shape[0] > 1)
+
+
+def _window_scratch(effect: Effect, shape: Shape, output: Shape, *, blocked: bool) -> int:
+    """As measured with PyTorch 2.13 on x86; ``blocked``: the input too is copied to blocks of 16 channels."""
+    (c, h, w), (out, out_h, out_w) = shape, output
+    rows, columns = effect.rows, effect.columns
+    padded = c * (h + rows.before + rows.after) * (w + columns.before + columns.after)
+    copied = padded if rows.mode != "zeros" and padded != c * h * w else 0
+    inputs = _blocks(c) * padded // c if blocked else 0
+    return copied + _blocks(out) * out_h * out_w + max(0, inputs - out * out_h * out_w)
+
+
+def _transposed_scratch(effect: Effect, arguments: Arguments, shape: Shape, output: Shape) -> int:
+    out, h, w = output
+    return (out if out == 1 else _blocks(out)) * h * w
+
+
+def _blocks(channels: int) -> int:
+    """The channels that oneDNN computes: in blocks of 16."""
+    return -(-channels // 16) * 16
+
+
+@entry(
+    kernels=Kernels.WEIGHT,
+    computes=Computes.CONVOLUTION,
+    formula=None,
+    keeps_whole=False,
+    differs_in_training=False,
+    draws=_draws,
+    rounding=usual_rounding,
+    scratch=_conv_scratch,
+    lesson=(
+        "A small window slides over the picture. At each place its values are multiplied by a kernel, a table of "
+        "fixed numbers, and added up; the sum is one output pixel. Each kernel looks for one pattern and gives "
+        "one channel."
+    ),
+)
 def Conv2d(
     in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True,
     padding_mode="zeros", device=None, dtype=None, *, weight=None,
@@ -44,6 +107,20 @@ def Conv2d(
     )
 
 
+@entry(
+    kernels=Kernels.NONE,
+    computes=Computes.TRANSPOSED,
+    formula=None,
+    keeps_whole=False,
+    differs_in_training=False,
+    draws=draws_weights,
+    rounding=usual_rounding,
+    scratch=_transposed_scratch,
+    lesson=(
+        "A convolution the other way round: every input pixel stamps the kernel, times its value, onto a larger "
+        "output, and where stamps overlap they add up. Networks that draw pictures grow them this way."
+    ),
+)
 def ConvTranspose2d(
     in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, bias=True, dilation=1,
     padding_mode="zeros", device=None, dtype=None,
@@ -70,6 +147,21 @@ def ConvTranspose2d(
     )
 
 
+@entry(
+    module="Conv2d",
+    kernels=Kernels.EACH_CHANNEL,
+    computes=Computes.CONVOLUTION,
+    formula=None,
+    keeps_whole=False,
+    differs_in_training=False,
+    draws=draws_nothing,
+    rounding=usual_rounding,
+    scratch=_filter_scratch,
+    lesson=(
+        "The same sliding sum as in Conv2d, with kernels chosen by hand: every kernel goes over every channel by "
+        "itself, and unless the text says otherwise the rim is padded so that the picture keeps its size."
+    ),
+)
 def Filter2d(*kernel, stride=1, padding="same", dilation=1, padding_mode="replicate") -> Effect:
     """Each kernel applied to each input channel: n kernels on c channels give n*c channels.
 
@@ -88,6 +180,16 @@ def Filter2d(*kernel, stride=1, padding="same", dilation=1, padding_mode="replic
     )
 
 
+@fixed(
+    computes=Computes.MAGNITUDE,
+    keeps_whole=False,
+    rounding=usual_rounding,
+    scratch=like_input,
+    lesson=(
+        "The channels are taken as the parts of one arrow at each pixel, and its length comes out: from a "
+        "horizontal and a vertical slope, how steep the picture is, whatever the direction."
+    ),
+)
 def Magnitude() -> Effect:
     """The square root of the sum of squares over the channels.
 

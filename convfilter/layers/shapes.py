@@ -70,12 +70,6 @@ class Window:
         """Return the inputs [lo, hi) that outputs [start, stop) see; outside [0, n) is padding."""
         return start * self.stride - self.before, (stop - 1) * self.stride - self.before + self.span
 
-    def sum(self, n: int) -> str:
-        """Return the arithmetic behind ``length(n)``, written out in the terms of PyTorch's documentation."""
-        pad = f"2*{self.before}" if self.before == self.after else f"{self.before} + {self.after}"
-        ceil = "ceil" if self.ceil_mode else ""
-        return f"{ceil}({n} + {pad} - {self.dilation}*({self.size}-1) - 1)/{self.stride} + 1 = {self.length(n)}"
-
 
 @dataclass(frozen=True, slots=True)
 class Transposed:
@@ -106,12 +100,6 @@ class Transposed:
     def reach(self, start: int, stop: int, n: int) -> tuple[int, int]:
         reach = self.dilation * (self.size - 1)
         return -(-(start + self.padding - reach) // self.stride), (stop - 1 + self.padding) // self.stride + 1
-
-    def sum(self, n: int) -> str:
-        return (
-            f"({n}-1)*{self.stride} - 2*{self.padding} + {self.dilation}*({self.size}-1)"
-            f" + {self.output_padding} + 1 = {self.length(n)}"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +146,6 @@ class Resize:
         first, last = math.floor(first - 1e-6 * (first + 1)), math.floor(last + 1e-6 * (last + 1))
         return min(max(0, first - half + (half > 0)), n - 1), min(n, last + half + 1)
 
-    def sum(self, n: int) -> str:
-        return f"{self.length(n)}" if self.factor is None else f"floor({n} * {self.factor:g}) = {self.length(n)}"
-
 
 @dataclass(frozen=True, slots=True)
 class Whole:
@@ -180,9 +165,6 @@ class Whole:
     def reach(self, start: int, stop: int, n: int) -> tuple[int, int]:
         return 0, n
 
-    def sum(self, n: int) -> str:
-        return f"{self.length(n)}"
-
 
 @dataclass(frozen=True, slots=True)
 class Adaptive(Whole):
@@ -197,6 +179,23 @@ class Adaptive(Whole):
         return start * n // count, -(-stop * n // count)
 
 
+@dataclass(frozen=True, slots=True)
+class Scattered(Whole):
+    """One axis of fractional pooling: windows of ``size`` pixels, whose places are random.
+
+    >>> Scattered(5, size=2).usual_reach(4, 5, 10)
+    (8, 10)
+    """
+
+    size: int = 1
+
+    def usual_reach(self, start: int, stop: int, n: int) -> tuple[int, int]:
+        """Return about which inputs outputs [start, stop) see: those of windows that stand evenly apart."""
+        count = self.length(n)
+        apart = (n - self.size) / (count - 1) if count > 1 else 0.0
+        return int(start * apart), int((stop - 1) * apart) + self.size
+
+
 Axis = Window | Transposed | Resize | Whole
 
 
@@ -206,9 +205,10 @@ class Effect:
 
     ``in_channels`` and ``out_channels`` are None where any number comes in, and as many go out, times
     ``multiply`` and divided by ``divide``. ``local`` says that an output pixel depends on its window alone, so that a
-    picture can be cut into bands. ``elementwise`` says that it depends on its own input pixel alone. ``pixels`` is the
-    fewest that a channel must have. ``jumps`` says that a tiny difference of an input can make a large one of the
-    output: at a step, or where a root of negative numbers is not defined.
+    picture can be cut into bands. ``elementwise`` says that it depends on its own input pixel alone, ``never_falls``
+    that then float32's values never fall where the input's rise. ``pixels`` is the fewest that a channel must have.
+    ``jumps`` says that a tiny difference of an input can make a large one of the output: at a step, or where a root of
+    negative numbers is not defined.
     ``interval(lo, hi, shape)`` is what ``values`` asks; None where the weights are random.
 
     >>> Effect(Window(5), Window(5), 1, 2).output((1, 512, 512))
@@ -225,6 +225,7 @@ class Effect:
     parameters_per_channel: int = 0
     local: bool = True
     elementwise: bool = False
+    never_falls: bool = False
     pixels: int = 1
     jumps: bool = False
     interval: Callable[[float, float, Shape], tuple[float, float] | None] | None = None

@@ -16,11 +16,13 @@ import convfilter
 from convfilter.engine.build import activations
 from convfilter.errors import escape, shorten
 from convfilter.explain.layer_table import Row, explain
-from convfilter.explain.lessons import introduce, teach
+from convfilter.explain.lessons import introduce
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
+from convfilter.layers.entry import Kernels
 from convfilter.layers.shapes import Shape
 from convfilter.report.plan import CHANNEL, LIMIT, ROOM_PICTURE, ROOM_REST, make_plan
+from convfilter.report.scripts import read_script
 from convfilter.report.values import (
     BINS,
     Packed,
@@ -71,7 +73,7 @@ def make_report(
     share = 1.0
     while (page := _Page(pipeline, network, x, place, share)).size > LIMIT and share > 0.1:
         share *= 0.7  # noise, which hardly anything makes smaller
-    version, script = convfilter.__version__, "\n".join(map(_read, SCRIPTS))
+    version, script = convfilter.__version__, "\n".join(map(read_script, SCRIPTS))
     style = _read("page.css")
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'"
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_read("page.html.j2"))
@@ -192,7 +194,7 @@ def _section(number: int, row: Row, page: _Page) -> dict:
         "name": layer.name,
         "text": shorten(str(layer), 2000),
         "written": "" if written in (str(layer), layer.name, f"{layer.name}()") else shorten(written, 200),
-        "lesson": teach(layer),
+        "lesson": layer.entry.lesson,
         "input_shape": _shape(row.input),
         "shape": _shape(row.output),
         "sums": [["Height and width", heights[0]]]
@@ -225,11 +227,11 @@ def _kernel_names(layer: Layer, channels: int) -> list[str]:
         for i in range(len(kernel.matrices))
     ]
     names = [f"channel {c}" for c in range(channels)]
-    if layer.name == "Filter2d":
+    if layer.entry.kernels is Kernels.EACH_CHANNEL:
         kernels *= channels // len(kernels)
     for c, kernel in enumerate(kernels):
         names[c] += f": {shorten(kernel, 60)}"
-    if layer.name == "Conv2d" and kernels:
+    if layer.entry.kernels is Kernels.WEIGHT and kernels:
         names[len(kernels) :] = [f"{name}: random" for name in names[len(kernels) :]]
     return names
 

@@ -1,7 +1,6 @@
 """What a report carries: exact values packed without loss, pictures of a byte a pixel, and each layer in numbers."""
 
 import base64
-import inspect
 import math
 import zlib
 from dataclasses import dataclass
@@ -11,18 +10,11 @@ import torch
 from torch import nn
 
 from convfilter.language.resolve import Layer
-from convfilter.layers.catalogue import LAYERS
+from convfilter.layers.entry import Computes
 from convfilter.layers.shapes import Adaptive, Axis, Resize, Shape, Transposed, Whole, Window
 
 BINS = 40
-RULES = {
-    "Conv2d": "convolution", "Filter2d": "convolution", "ConvTranspose2d": "transposed",
-    "MaxPool2d": "maximum", "AdaptiveMaxPool2d": "maximum", "AvgPool2d": "mean", "AdaptiveAvgPool2d": "mean",
-    "LPPool2d": "power", "Upsample": "blend", "PixelShuffle": "shuffle", "PixelUnshuffle": "unshuffle",
-    "ZeroPad2d": "padding", "ConstantPad2d": "padding", "ReflectionPad2d": "padding", "ReplicationPad2d": "padding",
-    "CircularPad2d": "padding", "Magnitude": "magnitude", "Softmax2d": "softmax2d", "LocalResponseNorm": "response",
-    "InstanceNorm2d": "affine",
-}  # fmt: skip
+RULES = frozenset(Computes) - {Computes.SCATTERED_MAXIMUM}  # what report/rules.js computes
 
 
 @dataclass(frozen=True)
@@ -148,13 +140,14 @@ def rule(layer: Layer) -> str:
     >>> [rule(layer) for layer in parse("edge | ReLU | MaxPool2d(2)").layers]
     ['convolution', 'curve', 'maximum']
     """
-    if layer.name == "Upsample" and _arguments(layer)["mode"] == "area":
-        return "mean"
-    return RULES.get(layer.name) or ("curve" if layer.effect.elementwise else "unknown")
+    computes = layer.entry.computes
+    if computes is Computes.BLEND and isinstance(layer.effect.rows, Adaptive):
+        computes = Computes.MEAN
+    return computes.value if computes in RULES else "unknown"
 
 
 def _numbers(kind: str, layer: Layer, module: nn.Module, x: torch.Tensor) -> dict:
-    given = _arguments(layer)
+    given = layer.arguments
     match kind:
         case "convolution" | "transposed":
             conv = _convolution(module)
@@ -173,22 +166,14 @@ def _numbers(kind: str, layer: Layer, module: nn.Module, x: torch.Tensor) -> dic
             return _affine(module, x)
         case "curve":
             numbers = {name: value for name, value in given.items() if isinstance(value, int | float | str)}
-            if layer.name == "PReLU":
-                numbers["init"] = module.weight.tolist()
+            if hasattr(module, "weight"):
+                numbers["weight"] = module.weight.tolist()
             return {"curve": layer.name, "arguments": numbers}
     return {}
 
 
 def _convolution(module: nn.Module) -> nn.Module:
     return module if hasattr(module, "weight") else module[-1]  # a padding of its own may stand before it
-
-
-def _arguments(layer: Layer) -> dict:
-    if layer.name in ("Filter2d", "Identity"):
-        return {}
-    bound = inspect.signature(LAYERS[layer.name]).bind(*layer.args, **dict(layer.kwargs))
-    bound.apply_defaults()
-    return bound.arguments
 
 
 def _affine(module: nn.Module, x: torch.Tensor) -> dict:

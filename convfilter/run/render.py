@@ -15,6 +15,7 @@ from convfilter.images import png
 from convfilter.images.contact_sheet import Panel, draw_sheet, fit, name_channel, plan_sheet
 from convfilter.images.reader import Picture
 from convfilter.language.pipeline import Pipeline
+from convfilter.layers.entry import Computes, Kernels
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,8 +210,8 @@ def channel_names(pipeline: Pipeline, layer: int) -> list[str]:
         before, count = count, one.effect.channels(count)
         own = [name for kernel in one.kernels for name in _bank(kernel)]
         if own:
-            own = own * before if one.name == "Filter2d" else own + ["random"] * (count - len(own))
-        elif one.name.startswith("Conv") or count != before:
+            own = own * before if one.entry.kernels is Kernels.EACH_CHANNEL else own + ["random"] * (count - len(own))
+        elif one.entry.computes in (Computes.CONVOLUTION, Computes.TRANSPOSED) or count != before:
             own = [""] * count
         names = own or names
     return names

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from convfilter import PipelineError, parse
-from convfilter.layers import activations
 from convfilter.layers.catalogue import LAYERS
+from convfilter.layers.entry import Computes
 
 OWN = {"Filter2d", "Magnitude"}
 SIZES = (1, 2, 3, 5, 7, 9, 13), (1, 2, 3, 5, 8, 11, 15)
@@ -59,13 +59,13 @@ def test_every_family_of_the_design_is_there():
     assert sorted(LAYERS) == sorted(names.split()) == sorted(random_layers.LAYERS)
     pooling = [n for n in dir(nn) if n.endswith("Pool2d") and not n.startswith("MaxUnpool")]
     assert set(pooling) <= set(LAYERS)
-    elementwise = [n for n in activations.__dict__ if n in LAYERS and n != "Softmax2d"]
-    assert len(elementwise) == 23 and all(LAYERS[n] is getattr(activations, n) for n in elementwise)
+    curves = {name for name, entry in LAYERS.items() if entry.computes is Computes.CURVE}
+    assert len(curves - {"Identity", "Dropout", "Dropout2d"}) == 23
 
 
 @pytest.mark.parametrize("name", sorted(set(LAYERS) - OWN))
 def test_a_signature_is_that_of_torch(name):
-    ours = [(p.name, p.default, p.kind) for p in inspect.signature(LAYERS[name]).parameters.values()]
+    ours = [(p.name, p.default, p.kind) for p in inspect.signature(LAYERS[name].function).parameters.values()]
     torchs = [(p.name, p.default, p.kind) for p in inspect.signature(getattr(nn, name)).parameters.values()]
     if [p[0] for p in torchs] == ["args", "kwargs"] and name != "Identity":
         torchs = []  # nn.Module's own, which takes nothing
@@ -87,13 +87,13 @@ def test_every_constructor_line_of_torchs_documentation_parses(name):
 
 
 def bound(layer):
-    names = [p.name for p in inspect.signature(LAYERS[layer.name]).parameters.values()]
+    names = [p.name for p in inspect.signature(LAYERS[layer.name].function).parameters.values()]
     return dict(zip(names, layer.args, strict=False)) | dict(layer.kwargs) if layer.name != "Identity" else {}
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_has_one_describing_sentence_and_an_example_that_parses(name):
-    sentence, *_, example = inspect.getdoc(LAYERS[name]).splitlines()
+    sentence, *_, example = inspect.getdoc(LAYERS[name].function).splitlines()
     assert sentence.endswith(".") and len(sentence) < 115 and "`" not in sentence
     assert example.startswith(f"Example: {name}(")
     assert parse(example.removeprefix("Example: ")).layers[0].name == name

@@ -3,7 +3,6 @@
 import os
 import random
 import shutil
-from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from random_layers import write
 from convfilter import PipelineError, parse
 from convfilter.engine.build import build
 from convfilter.layers.catalogue import LAYERS
+from convfilter.report.scripts import read_script
 from convfilter.report.values import describe, weights_of
 
 CHROMIUM = shutil.which("chromium")
@@ -37,7 +37,7 @@ def page():
         page = chromium.new_page()
         page.goto("about:blank")
         for name in ("axes.js", "curves.js", "compute.js"):
-            page.add_script_tag(content=files("convfilter.report").joinpath(name).read_text(encoding="utf-8"))
+            page.add_script_tag(content=read_script(name))
         yield page
         chromium.close()
 

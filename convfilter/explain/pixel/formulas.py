@@ -9,7 +9,6 @@ from torch import nn
 from convfilter.explain.pixel.grids import add_up, write_number
 from convfilter.explain.pixel.views import Place, View, Working, come_from
 from convfilter.language.resolve import Layer
-from convfilter.layers.catalogue import LAYERS
 
 LISTED = 8  # channels that a formula lists
 
@@ -18,7 +17,7 @@ def apply(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
     """Return the arithmetic of an elementwise layer: its own rule, in words and on this pixel."""
     column = view.column(place)
     value = copy.deepcopy(module).double()(column.view(1, -1, 1, 1))[0, place.channel].item()
-    rule = (LAYERS[layer.name].__doc__ or "").partition("\n")[0].rstrip(".")
+    rule = layer.entry.sentence.rstrip(".")
     line = f"{layer.name}({write_number(column[place.channel].item())}) = {write_number(value)}"
     return Working(value, place, (f"{line}  ({rule})",))
 
@@ -81,7 +80,7 @@ def pad(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
     source = Place(place.channel, come_from(y, view.height, rows.mode), come_from(x, view.width, rows.mode))
     inside = 0 <= y < view.height and 0 <= x < view.width
     if not inside and rows.mode == "zeros":
-        value = float(layer.args[1]) if layer.name == "ConstantPad2d" else 0.0
+        value = float(layer.arguments.get("value", 0))
         return Working(value, source, (f"padding: {write_number(value)}",))
     value = view.at(source)
     return Working(value, source, (f"{'' if inside else 'padding, '}copied from {source}: {write_number(value)}",))

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from convfilter.explain.pixel.grids import Cell, Grid, add_up, write_number
+from convfilter.explain.pixel.pools import average
 from convfilter.explain.pixel.views import Cells, Place, View, Working, middle, span, steps
 from convfilter.language.resolve import Layer
-from convfilter.layers.shapes import Transposed
+from convfilter.layers.shapes import Adaptive, Transposed
 
 SHOWN = 3  # input channels whose matrices are shown
 LISTED = 10  # input channels whose sums are listed
@@ -55,6 +56,8 @@ def blend(layer: Layer, module: nn.Upsample, view: View, place: Place) -> Workin
 
     Rows and columns are weighted apart, so that the layer's own derivative on one row and on one column gives them.
     """
+    if isinstance(layer.effect.rows, Adaptive):
+        return average(layer, module, view, place)
     down, across = _weights(module, place.y, view, 0), _weights(module, place.x, view, 1)
     ys, xs = list(down), list(across)
     if len(ys) == len(xs) == 1:

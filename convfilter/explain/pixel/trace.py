@@ -10,26 +10,33 @@ from torch import nn
 
 from convfilter.engine.build import activations
 from convfilter.errors import UsageError, shorten
-from convfilter.explain.pixel import formulas as pixel_points
+from convfilter.explain.pixel import formulas
 from convfilter.explain.pixel.grids import write_grids, write_number
-from convfilter.explain.pixel.pools import pool
+from convfilter.explain.pixel.pools import average, take_largest, take_root
 from convfilter.explain.pixel.sums import blend, convolve, transpose
 from convfilter.explain.pixel.views import Place, View, Working
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
-from convfilter.layers.shapes import Resize, Shape
+from convfilter.layers.entry import Computes
+from convfilter.layers.shapes import Shape
 
 LISTED = 8  # other channels whose values are told
-RULES = {
-    "Conv2d": convolve,
-    "Filter2d": convolve,
-    "ConvTranspose2d": transpose,
-    "Magnitude": pixel_points.magnitude,
-    "Softmax2d": pixel_points.softmax,
-    "InstanceNorm2d": pixel_points.normalise,
-    "LocalResponseNorm": pixel_points.respond,
-    "PixelShuffle": pixel_points.shuffle,
-    "PixelUnshuffle": pixel_points.shuffle,
+ARITHMETIC = {
+    Computes.CONVOLUTION: convolve,
+    Computes.TRANSPOSED: transpose,
+    Computes.MAXIMUM: take_largest,
+    Computes.SCATTERED_MAXIMUM: take_largest,
+    Computes.MEAN: average,
+    Computes.POWER_MEAN: take_root,
+    Computes.BLEND: blend,
+    Computes.SHUFFLE: formulas.shuffle,
+    Computes.UNSHUFFLE: formulas.shuffle,
+    Computes.PADDING: formulas.pad,
+    Computes.MAGNITUDE: formulas.magnitude,
+    Computes.SOFTMAX: formulas.softmax,
+    Computes.RESPONSE: formulas.respond,
+    Computes.NORMALISED: formulas.normalise,
+    Computes.CURVE: formulas.apply,
 }
 
 
@@ -75,7 +82,7 @@ def explain_pixel(pipeline: Pipeline, network: nn.Sequential, x: torch.Tensor, p
     steps = []
     for number in range(len(pipeline.layers) - 1, -1, -1):
         layer = pipeline.layers[number]
-        working = _rule(layer)(layer, network[number], views[number], place)
+        working = ARITHMETIC[layer.entry.computes](layer, network[number], views[number], place)
         column = tuple(views[number + 1].column(place).tolist())
         steps.append(Step(layer, place, shapes[number + 1], column, working))
         place = working.source
@@ -135,16 +142,6 @@ def _body(step: Step, last: bool, width: int, indent: str) -> Iterator[str]:
     if last and others:
         more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
         yield from wrap(f"other channels here: {', '.join(others[:LISTED])}{more}")
-
-
-def _rule(layer: Layer):
-    if layer.name in RULES:
-        return RULES[layer.name]
-    if "Pad2d" in layer.name:
-        return pixel_points.pad
-    if layer.name == "Upsample" and isinstance(layer.effect.rows, Resize):
-        return blend
-    return pool if "Pool2d" in layer.name or layer.name == "Upsample" else pixel_points.apply
 
 
 def _check(place: Place, shape: Shape) -> None:

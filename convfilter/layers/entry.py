@@ -1,0 +1,164 @@
+"""What an entry of the vocabulary says: everything that the program knows of one kind of layer.
+
+An entry is a function with facts in front of it. The function's signature is the layer's, its docstring a sentence and
+an example, and its value the Effect that the layer has with these arguments. No fact has a default, so that a new layer
+cannot do without one:
+
+    @activation(
+        formula="Math.max(x, 0)",
+        keeps_whole=True,
+        differs_in_training=False,
+        scratch=no_scratch,
+        lesson="Negative values become 0, the others stay as they are.",
+    )
+    def ReLU(inplace=False) -> Effect:
+        ...
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+
+from convfilter.layers.shapes import Effect, Shape
+
+Arguments = Mapping[str, object]  # all of a layer's arguments by name, PyTorch's defaults too
+
+
+class Computes(Enum):
+    """How an output pixel is computed: what ``explain --pixel`` writes out, and what the report's script does."""
+
+    CONVOLUTION = "convolution"
+    TRANSPOSED = "transposed"
+    MAXIMUM = "maximum"
+    SCATTERED_MAXIMUM = "fractional"  # of windows whose places are random
+    MEAN = "mean"
+    POWER_MEAN = "power"
+    BLEND = "blend"  # of the nearest pixels, by weights; the mean where the axes are Adaptive
+    SHUFFLE = "shuffle"
+    UNSHUFFLE = "unshuffle"
+    PADDING = "padding"
+    MAGNITUDE = "magnitude"
+    SOFTMAX = "softmax2d"
+    RESPONSE = "response"
+    NORMALISED = "affine"
+    CURVE = "curve"  # of the input's own pixel alone
+
+
+class Kernels(Enum):
+    """How a layer takes kernels by name."""
+
+    NONE = "not at all"
+    WEIGHT = "as weight=, one an output channel"
+    EACH_CHANNEL = "as its arguments, and applies each to each input channel by itself"
+
+
+class Draws(Enum):
+    """What a layer draws from the random numbers that the seed fixes."""
+
+    NOTHING = "nothing"
+    WEIGHTS = "weights or biases"
+    PLACES = "the places of its windows"
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """How many times larger a layer without weights makes values, and its rounding, than most layers do."""
+
+    growth: float = 1.0
+    roughness: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One kind of layer.
+
+    ``function(**arguments)`` gives its Effect. ``module`` is the class that computes it, of torch.nn or of our own.
+    ``formula`` is, for a layer that computes a CURVE, JavaScript's expression of it, in which ``x`` is the value, ``c``
+    its channel, ``weight`` the module's weights, and every other name one of the layer's arguments or a function of
+    report/curves.js; None for the other layers. ``keeps_whole`` says that whole numbers stay whole numbers (for
+    a layer with kernels: where these and its biases are whole), ``differs_in_training`` that PyTorch does something
+    else before ``eval()``. ``draws(arguments)`` says what is random, ``rounding(effect, arguments)`` how far rounding
+    can go, and ``scratch(effect, arguments, input, output)`` how many floats PyTorch holds beside the input and the
+    output, whose shapes these are. ``lesson`` says what the layer does and what it is for, to a learner.
+    """
+
+    function: Callable[..., Effect]
+    module: str
+    kernels: Kernels
+    computes: Computes
+    formula: str | None
+    keeps_whole: bool
+    differs_in_training: bool
+    draws: Callable[[Arguments], Draws]
+    rounding: Callable[[Effect, Arguments], Rounding]
+    scratch: Callable[[Effect, Arguments, Shape, Shape], int]
+    lesson: str
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @property
+    def sentence(self) -> str:
+        """The layer's definition."""
+        return self._lines[0]
+
+    @property
+    def example(self) -> str:
+        """A call that parses."""
+        return next(line for line in self._lines if line.startswith("Example: ")).removeprefix("Example: ")
+
+    @property
+    def _lines(self) -> list[str]:
+        return (inspect.getdoc(self.function) or "").splitlines()
+
+
+def draws_nothing(arguments: Arguments) -> Draws:
+    """The fact of a layer that is the same for every seed."""
+    return Draws.NOTHING
+
+
+def draws_weights(arguments: Arguments) -> Draws:
+    """The fact of a layer whose weights are random whatever its arguments."""
+    return Draws.WEIGHTS
+
+
+def usual_rounding(effect: Effect, arguments: Arguments) -> Rounding:
+    """The fact of a layer whose values and rounding are as large as those of most layers."""
+    return Rounding()
+
+
+def no_scratch(effect: Effect, arguments: Arguments, shape: Shape, output: Shape) -> int:
+    """The fact of a layer that holds nothing beside its input and its output."""
+    return 0
+
+
+def like_input(effect: Effect, arguments: Arguments, shape: Shape, output: Shape) -> int:
+    """The fact of a layer that holds as much again as its input."""
+    return shape[0] * shape[1] * shape[2]
+
+
+def entry(**facts) -> Callable[[Callable[..., Effect]], Entry]:
+    """Return a decorator that makes an Entry of a layer's function; ``facts`` are Entry's other fields, but ``module``.
+
+    The module is the class of torch.nn that has the layer's name, unless it is said.
+    """
+    return lambda function: Entry(function, **{"module": function.__name__, **facts})
+
+
+fixed = partial(  # the same for every seed, in training too, and no weights to choose
+    entry,
+    kernels=Kernels.NONE,
+    formula=None,
+    differs_in_training=False,
+    draws=draws_nothing,
+)
+activation = partial(  # one value in, one value out
+    entry,
+    kernels=Kernels.NONE,
+    computes=Computes.CURVE,
+    draws=draws_nothing,
+    rounding=usual_rounding,
+)

@@ -1,0 +1,53 @@
+"""The layers that change nothing outside of training: Identity and the Dropouts."""
+
+from convfilter.layers.checks import ArgumentError, flag, number, show
+from convfilter.layers.entry import activation, no_scratch
+from convfilter.layers.shapes import Effect, unchanged
+
+
+@activation(
+    formula="x",
+    keeps_whole=True,
+    differs_in_training=False,
+    scratch=no_scratch,
+    lesson="Nothing happens here: what comes in goes out.",
+)
+def Identity(*args, **kwargs) -> Effect:
+    """What comes in; arguments are taken and mean nothing.
+
+    Example: Identity()
+    """
+    return Effect(elementwise=True, interval=unchanged)
+
+
+@activation(
+    formula="x",
+    keeps_whole=True,
+    differs_in_training=True,
+    scratch=no_scratch,
+    lesson="In training, values are dropped at random; here, as always outside of training, nothing happens.",
+)
+def Dropout(p=0.5, inplace=False) -> Effect:
+    """What comes in: values are dropped in training only.
+
+    Example: Dropout(0.5)
+    """
+    if not 0 <= number(p, "p") <= 1:
+        raise ArgumentError("p", f"must be from 0 to 1, not {show(p)}")
+    flag(inplace, "inplace")
+    return Effect(elementwise=True, interval=unchanged)
+
+
+@activation(
+    formula="x",
+    keeps_whole=True,
+    differs_in_training=True,
+    scratch=no_scratch,
+    lesson="In training, whole channels are dropped at random; here, as always outside of training, nothing happens.",
+)
+def Dropout2d(p=0.5, inplace=False) -> Effect:
+    """What comes in: channels are dropped in training only.
+
+    Example: Dropout2d(0.5)
+    """
+    return Dropout.function(p, inplace)
