@@ -11,28 +11,27 @@ from convfilter.export.script import write_script
 from convfilter.language.pipeline import Pipeline
 from convfilter.numbers import show_bytes
 from convfilter.run.budget import available
+from convfilter.run.options import Options
 
 
 def answer(
     pipeline: Pipeline,
+    options: Options,
     *,
     size: tuple[int, int] | None = None,
     image: str | None = None,
     pixel: tuple[int, ...] | None = None,
     as_json: bool = False,
     code: bool = False,
-    white: float = 255.0,
-    background: str = "white",
-    seed: int = 0,
 ) -> Iterator[str]:
-    """Yield the texts that ``explain`` prints; the keywords are its options.
+    """Yield the texts that ``explain`` prints; ``options`` and the keywords are its options.
 
     Raises:
         UsageError: two options do not go together. InputError: the picture cannot be read.
         PipelineError: a layer does not take what comes in; the rows up to it have been yielded.
 
     >>> from convfilter import parse
-    >>> next(answer(parse("ReLU"), size=(4, 3), as_json=True))[:38]
+    >>> next(answer(parse("ReLU"), Options(), size=(4, 3), as_json=True))[:38]
     '{"input": [1, 3, 4], "layers": [{"laye'
     """
     chosen = [name for name, given in (("--pixel", pixel), ("--json", as_json), ("--code", code)) if given]
@@ -46,15 +45,13 @@ def answer(
         raise UsageError("--pixel needs a picture: give one with --image")
     columns = shutil.get_terminal_size().columns
     if code:
-        yield write_script(pipeline, *([image] if image else []), white=white, background=background, seed=seed).rstrip(
-            "\n"
-        )
+        yield write_script(pipeline, *([image] if image else []), options=options).rstrip("\n")
         return
     if pixel:
-        yield _follow(pipeline, image, pixel, white, background, seed, columns)
+        yield _follow(pipeline, image, pixel, options, columns)
         return
     width, height = _measure(image) if image else size or (512, 512)
-    explanation = explain(pipeline, (1, height, width), white=white)
+    explanation = explain(pipeline, (1, height, width), white=options.white)
     if as_json and not explanation.error:
         yield json.dumps(explanation.to_dict())
     elif not as_json:
@@ -73,9 +70,7 @@ def _measure(image: str) -> tuple[int, int]:
     return header.width, header.height
 
 
-def _follow(
-    pipeline: Pipeline, image: str, pixel: tuple[int, ...], white: float, background: str, seed: int, columns: int
-) -> str:
+def _follow(pipeline: Pipeline, image: str, pixel: tuple[int, ...], options: Options, columns: int) -> str:
     from convfilter.engine.build import build, to_tensor
     from convfilter.explain.pixel.trace import Place, explain_pixel, write_steps
     from convfilter.images.reader import read_pictures
@@ -89,9 +84,9 @@ def _follow(
             f" and {show_bytes(available())} are free; cut the part around the pixel out of it"
         )
     try:
-        picture = next(read_pictures(image, background=background))
+        picture = next(read_pictures(image, background=options.background))
     except InputError as error:
         raise InputError(f"{escape(image)}: {error}") from None
-    x = to_tensor(picture.values, picture.white, white)
-    steps = explain_pixel(pipeline, build(pipeline, seed=seed), x, Place(channel, row, column))
+    x = to_tensor(picture.values, picture.white, options.white)
+    steps = explain_pixel(pipeline, build(pipeline, seed=options.seed), x, Place(channel, row, column))
     return write_steps(steps, columns)

@@ -15,29 +15,37 @@ from convfilter.cli.together import finish_together
 from convfilter.errors import UsageError
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.api import Run, count_files, run_files
+from convfilter.run.options import Options
 from convfilter.run.result import Result
 
 LAST_WORDS = 0.4  # seconds that a stopped run may take to tidy up, and then to list what it has finished
 
 
 def run_batch(
-    pipeline: Pipeline, inputs: tuple[str, ...], *, as_json: bool, null: bool, quiet: bool, verbose: int, **options
+    pipeline: Pipeline,
+    inputs: tuple[str, ...],
+    options: Options,
+    *,
+    as_json: bool,
+    null: bool,
+    quiet: bool,
+    verbose: int,
 ) -> int:
     """Run the pictures, print what is written, and return the exit status, 0 or 1; a signal ends the process.
 
     Raises:
         UsageError, PipelineError: before anything is written.
     """
-    to_stdout = options.get("output") == "-"
+    to_stdout = options.output == "-"
     if to_stdout and as_json:
         raise UsageError("-o - and --json both need standard output; choose one of them")
     report = Report(quiet=quiet, verbose=verbose)
-    run = run_files(pipeline, inputs, passed_over=report.detail, **options)
+    run = run_files(pipeline, inputs, passed_over=report.detail, **vars(options))
     if report.draws:
         threading.Thread(target=_count, args=(report, pipeline, inputs, options), daemon=True).start()
     show = partial(_show_nothing if to_stdout else _show_json if as_json else _show_paths, end=b"\0" if null else b"\n")
     with _signals_caught() as caught, ThreadPoolExecutor(1, "convfilter-results") as pool:
-        telling = pool.submit(_tell, run, report, show, options.get("shard") == "auto")
+        telling = pool.submit(_tell, run, report, show, options.shard == "auto")
         while not caught and not wait([telling], 0.05).done:
             pass
         if caught:  # in the main thread, which waits for nothing else: not for a picture, nor for who reads our output
@@ -88,9 +96,9 @@ def _show_nothing(result: Result, end: bytes) -> bytes:
     return b""
 
 
-def _count(report: Report, pipeline: Pipeline, inputs: tuple[str, ...], options: dict) -> None:
+def _count(report: Report, pipeline: Pipeline, inputs: tuple[str, ...], options: Options) -> None:
     with contextlib.suppress(Exception):  # what is wrong with the inputs is said by the run itself
-        report.total = count_files(pipeline, inputs, **options)
+        report.total = count_files(pipeline, inputs, **vars(options))
 
 
 @contextlib.contextmanager

@@ -13,6 +13,8 @@ from convfilter.cli import listing, options
 from convfilter.errors import ConvfilterError, InputError, OutputError, UsageError, did_you_mean, escape, tidy
 from convfilter.language.pipeline import Pipeline, parse, parse_preset
 from convfilter.language.presets import PRESETS, Preset, load_presets
+from convfilter.run.option_values import whole_numbers
+from convfilter.run.options import PICTURES_IN, PICTURES_OUT, PIPELINE, RUNNING, SETTINGS, Options
 
 EPILOG = """\b
 Examples:
@@ -117,19 +119,16 @@ def run(ctx: click.Context, pipeline: str, inputs: tuple[str, ...], presets_file
 
 @cli.command(cls=options.Command, short_help="What each layer of a pipeline does, and the sums behind a pixel.")
 @click.argument("pipeline")
-@options.option(options.PICTURES_IN, "--size", type=options.Numbers("size", "x", "640x480", least=1), metavar="WxH",
-                help="The picture's width and height.  [default: 512x512]")  # fmt: skip
-@options.option(
-    options.PICTURES_IN, "--image", type=click.Path(), metavar="FILE", help="Take this picture, or its size."
-)
-@options.option(options.PIPELINE, "--pixel", type=options.Numbers("pixel", ",", "100,50", counts=(2, 3)),
-                metavar="X,Y[,CHANNEL]", help="With --image: the arithmetic behind this pixel of the output, "
+@options.option(PICTURES_IN, "--size", type=options.Checked(whole_numbers("size", "x", "640x480", least=1)),
+                metavar="WxH", help="The picture's width and height.  [default: 512x512]")  # fmt: skip
+@options.option(PICTURES_IN, "--image", type=click.Path(), metavar="FILE", help="Take this picture, or its size.")
+@options.option(PIPELINE, "--pixel", type=options.Checked(
+                    whole_numbers("pixel", ",", "100,50", counts=(2, 3))), metavar="X,Y[,CHANNEL]",
+                help="With --image: the arithmetic behind this pixel of the output, "
                 "through every layer. Column, row and channel count from 0.")  # fmt: skip
-@options.option(options.RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@options.option(RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @options.CODE
-@options.WHITE
-@options.BACKGROUND
-@options.SEED
+@options.of_run("white", "background", "seed")
 @options.PRESETS_FILE
 @click.pass_context
 def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwargs) -> None:
@@ -144,22 +143,22 @@ def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwarg
     """
     from convfilter.cli.answers import answer
 
-    for text in answer(parse(pipeline, presets=_presets(ctx, presets_file)), **kwargs):
+    chosen = _take_options(kwargs)
+    for text in answer(parse(pipeline, presets=_presets(ctx, presets_file)), chosen, **kwargs):
         click.echo(text)
 
 
 @cli.command(cls=options.Command, short_help="A web page that shows a picture layer by layer.")
 @click.argument("pipeline")
 @click.argument("image", metavar="IMAGE")
-@options.WHITE
-@options.BACKGROUND
-@options.SEED
+@options.of_run("white", "background", "seed")
 @options.PRESETS_FILE
-@options.option(options.PICTURES_OUT, "-o", "--output", metavar="PATH",
+@options.option(PICTURES_OUT, "-o", "--output", metavar="PATH",
                 help="A file name, a folder, or - for standard output.  [default: beside the picture]")  # fmt: skip
-@options.option(options.PICTURES_OUT, "--pixel", type=options.Numbers("pixel", ",", "100,50"), metavar="X,Y",
+@options.option(PICTURES_OUT, "--pixel", type=options.Checked(whole_numbers("pixel", ",", "100,50")),
+                metavar="X,Y",
                 help="Begin at this pixel; a very large picture keeps its exact values around it.")  # fmt: skip
-@options.option(options.PICTURES_OUT, "--no-clobber", is_flag=True, help="Never replace a file.")
+@options.of_run("no_clobber")
 @click.pass_context
 def report(
     ctx: click.Context, pipeline: str, image: str, output: str | None, presets_file: str | None, **kwargs
@@ -267,16 +266,22 @@ def _user_presets(file: str | None) -> Mapping[str, Preset]:
 
 
 def _run(ctx: click.Context, pipeline: Pipeline, inputs: tuple[str, ...], kwargs: dict) -> None:
+    chosen = _take_options(kwargs)
     if kwargs.pop("code"):
         from convfilter.export.script import write_script
 
-        click.echo(write_script(pipeline, *inputs, **kwargs), nl=False)
+        click.echo(write_script(pipeline, *inputs, options=chosen), nl=False)
         return
     if not inputs:
         raise click.UsageError("Missing argument 'INPUT...': a picture, a folder, or - for standard input.", ctx)
     from convfilter.cli.batch import run_batch
 
-    sys.exit(run_batch(pipeline, inputs, **kwargs))
+    sys.exit(run_batch(pipeline, inputs, chosen, **kwargs))
+
+
+def _take_options(kwargs: dict) -> Options:
+    """Take what is an option of a run out of a command's keyword arguments."""
+    return Options(**{name: kwargs.pop(name) for name in SETTINGS if name in kwargs})
 
 
 @contextlib.contextmanager

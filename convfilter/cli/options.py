@@ -1,19 +1,16 @@
 """Command-line options in groups: what the commands share, declared once, and how --help shows them."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from convfilter.errors import ConvfilterError
-from convfilter.gray.norm import MODES
 from convfilter.language.grammar import Constant, Items, read_value
 from convfilter.language.presets import Preset
 from convfilter.language.resolve import CONVOLUTION_OPTIONS, takes_convolution_options
-from convfilter.run.options import is_white
-
-PICTURES_IN, PIPELINE, PICTURES_OUT, RUNNING = "Pictures in", "Pipeline", "Pictures out", "Running"
-SECTIONS = (PICTURES_IN, PIPELINE, PICTURES_OUT, RUNNING)
+from convfilter.run.options import DEFAULTS, GROUPS, PIPELINE, RUNNING, SETTINGS, flags
 
 
 class Option(click.Option):
@@ -33,108 +30,41 @@ class Command(click.Command):
             record = parameter.get_help_record(ctx)
             if record is not None and not isinstance(parameter, click.Argument):
                 grouped.setdefault(getattr(parameter, "section", RUNNING), []).append(record)
-        for section in SECTIONS:
+        for section in GROUPS:
             if section in grouped:
                 with formatter.section(section):
                     formatter.write_dl(grouped[section])
 
 
-class Value(click.ParamType):
-    """A number, a word or a tuple, as the pipeline language writes it; kept as text."""
+class Checked(click.ParamType):
+    """A type of click's made of a function that reads a value, and whose ValueError says what is wrong with it."""
 
-    name = "value"
+    def __init__(self, read: Callable, choices: Sequence[str] = ()) -> None:
+        self.name, self.read, self.choices = "value", read, choices
 
-    def convert(self, value, param, ctx) -> str:
-        text = str(value)
-        for attempt in (text, f"({text})"):
-            try:
-                node = read_value(attempt)
-            except ConvfilterError:
-                continue
-            if isinstance(node, Constant | Items) or (re.fullmatch(r"\w+", text) and not node.called):
-                return attempt
-        self.fail(f"{text!r} is not a number, a word or a tuple", param, ctx)
-
-
-class Size(click.ParamType):
-    """A number of bytes, such as 800M or 2.5G; kept as a whole number."""
-
-    name = "size"
-
-    def convert(self, value, param, ctx) -> int:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(value).strip(), re.IGNORECASE)
-        size = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ") if match else 0
-        if not 1 <= size < 2**63:
-            what = "not a size" if size < 1 else "too large a size"
-            self.fail(f"{value!r} is {what}; write bytes, or 800M, or 2.5G", param, ctx)
-        return int(size)
-
-
-MOST = 9_999_999  # rows, columns and channels that a number on the command line may name
-
-
-class Numbers(click.ParamType):
-    """Two whole numbers (or as many as ``counts`` has), such as 640x480 or 3,5; kept as a tuple."""
-
-    def __init__(self, name: str, mark: str, example: str, *, least: int = 0, counts: tuple[int, ...] = (2,)) -> None:
-        self.name, self.mark, self.example, self.least, self.counts = name, mark, example, least, counts
-
-    def convert(self, value, param, ctx) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        words = str(value).lower().split(self.mark)
-        if len(words) in self.counts and all(re.fullmatch(r"\s*[0-9]{1,9}\s*", word) for word in words):
-            numbers = tuple(map(int, words))
-            if min(numbers) >= self.least and max(numbers) <= MOST:
-                return numbers
-        numbers = f"whole numbers from {self.least} to {MOST:,}"
-        self.fail(f"{value!r} is no {self.name}; write {numbers}, such as {self.example}", param, ctx)
-
-
-class Channels(click.ParamType):
-    """Channel numbers and ranges, such as 0,3-5; kept as a sorted tuple of numbers."""
-
-    name = "channels"
-
-    def convert(self, value, param, ctx) -> tuple[int, ...]:
-        chosen: set[int] = set()
-        for part in str(value).split(","):
-            match = re.fullmatch(r"\s*(\d{1,7})(?:\s*-\s*(\d{1,7}))?\s*", part)
-            if not match or int(match[2] or match[1]) < int(match[1]):
-                self.fail(
-                    f"{value!r} is no list of channels; write numbers from 0 and ranges, such as 0,3-5", param, ctx
-                )
-            chosen.update(range(int(match[1]), int(match[2] or match[1]) + 1))
-        return tuple(sorted(chosen))
-
-
-class Frames(click.ParamType):
-    """``first``, ``all`` or a frame's number from 0."""
-
-    name = "frames"
-
-    def convert(self, value, param, ctx) -> str | int:
-        text = str(value)
-        if text in ("first", "all"):
-            return text
-        if not re.fullmatch(r"\d{1,9}", text):
-            self.fail(f"{text!r} is not first, all or a frame's number from 0", param, ctx)
-        return int(text)
-
-
-class Finite(click.ParamType):
-    """A finite number."""
-
-    name = "float"
-
-    def convert(self, value, param, ctx) -> float:
+    def convert(self, value, param, ctx):
         try:
-            number = float(value)
-        except ValueError:
-            number = float("nan")
-        if number - number != 0:
-            self.fail(f"{value!r} is not a number", param, ctx)
-        return number
+            return self.read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def get_metavar(self, param, ctx) -> str | None:
+        return f"[{'|'.join(self.choices)}]" if self.choices else None
+
+    def shell_complete(self, ctx, param, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(choice) for choice in self.choices if choice.startswith(incomplete)]
+
+
+def language_value(value: str) -> str:
+    """Return the text of a number, a word or a tuple as the pipeline language writes it."""
+    for attempt in (value, f"({value})"):
+        try:
+            node = read_value(attempt)
+        except ConvfilterError:
+            continue
+        if isinstance(node, Constant | Items) or (re.fullmatch(r"\w+", value) and not node.called):
+            return attempt
+    raise ValueError(f"{value!r} is not a number, a word or a tuple")
 
 
 def option(section: str, *names: str, **kwargs) -> Callable:
@@ -142,85 +72,34 @@ def option(section: str, *names: str, **kwargs) -> Callable:
     return click.option(*names, cls=Option, section=section, **kwargs)
 
 
-def _white(ctx, param, value: float) -> float:
-    if not is_white(value):
-        raise click.BadParameter(f"{value!r} is not from 1.2e-38 to 3.4e38, such as 255 or 1", ctx, param)
-    return value
+def of_run(*names: str) -> Callable:
+    """Return a decorator that adds options of a run, as ``run.options`` has them."""
+
+    def add(command: Callable) -> Callable:
+        for name in reversed(names):
+            setting, default = SETTINGS[name], DEFAULTS[name]
+            shown = setting.shown if setting.shown is not None else None if isinstance(default, bool) else default
+            text = f"{setting.help}  [default: {shown}]" if shown not in (None, "") else setting.help
+            if isinstance(default, bool):
+                kind = {"is_flag": True} if not default else {"flag_value": False}
+            else:
+                choices = [str(choice) for choice in setting.choices]
+                kind = {"type": Checked(setting.read, choices), "metavar": setting.metavar or None}
+            command = option(setting.group, *flags(name), name, default=default, help=text, **kind)(command)
+        return command
+
+    return add
 
 
-def _colour(ctx, param, value: str) -> str:
-    if value != "white":  # the default needs no Pillow to be known as a colour
-        from convfilter.images.to_gray import parse_background
-
-        parse_background(value)
-    return value
-
-
-def _whole(ctx, param, value: str) -> int:
-    return int(value)
-
-
-SEED = option(PIPELINE, "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N",
-              help="Seed of the random weights.")  # fmt: skip
-WHITE = option(PICTURES_IN, "--white", type=Finite(), default=255.0, callback=_white, metavar="FLOAT",
-               help="Tensor value of a white pixel: 255 unless said, as in the tutorial; or 1.")  # fmt: skip
-NORM = option(PICTURES_OUT, "--norm", type=click.Choice(MODES), default="minmax", show_default=True,
-              help="How floats become gray: each channel from its minimum to its maximum; 0 to white; absolute values; "
-              "0 as mid-gray.")  # fmt: skip
-VMIN = option(PICTURES_OUT, "--vmin", type=Finite(), metavar="FLOAT", help="The value that is black, in every picture.")
-VMAX = option(PICTURES_OUT, "--vmax", type=Finite(), metavar="FLOAT", help="The value that is white, in every picture.")
-BACKGROUND = option(PICTURES_IN, "--background", default="white", show_default=True, callback=_colour, metavar="COLOR",
-                    help="What shows through transparency: a name, or #rrggbb.")  # fmt: skip
 PRESETS_FILE = option(PIPELINE, "--presets", "presets_file", type=click.Path(), metavar="FILE",
                       help="Your own presets, a TOML file.")  # fmt: skip
 
 CODE = option(RUNNING, "--code", is_flag=True,
               help="Print the pipeline as a PyTorch script for the first picture, and do nothing else.")  # fmt: skip
 
-SHARED = (
-    option(PICTURES_IN, "-r", "--recursive", is_flag=True, help="Go into sub-folders; the tree is kept in the output."),
-    option(PICTURES_IN, "--frames", type=Frames(), default="first", show_default=True, metavar="first|all|N",
-           help="Pages of a TIFF, frames of a GIF; N counts from 0."),
-    WHITE,
-    BACKGROUND,
-    option(PICTURES_IN, "--max-memory", type=Size(), metavar="SIZE",
-           help="Refuse a picture that would need more, such as 2G.  [default: three quarters of what is available]"),
-    option(PICTURES_IN, "--max-pixels", type=click.IntRange(1), default=1_000_000_000, show_default=True, metavar="N",
-           help="Refuse a picture that has, or gets in a layer, more pixels than this."),
-    SEED,
-    option(PIPELINE, "--exact", is_flag=True,
-           help="Plain nn.Sequential on the whole picture: slower, and the reference for everything else."),
-    PRESETS_FILE,
-    option(PICTURES_OUT, "-o", "--output", metavar="PATH",
-           help="A folder (made if missing), a file name for a single output, or - for standard output."),
-    option(PICTURES_OUT, "--name", metavar="TEMPLATE",
-           help="Output name, from {stem}, {filter}, {channel}, {step}, {frame} and {ext}.  [default: {stem}_{filter}, "
-           "and _{channel} where there are several]"),
-    NORM,
-    VMIN,
-    VMAX,
-    option(PICTURES_OUT, "--bits", type=click.Choice(["8", "16"]), default="8", show_default=True, callback=_whole,
-           help="Depth of a PNG."),
-    option(PICTURES_OUT, "--format", type=click.Choice(["png", "npy"]),
-           help="A picture, or the raw float32 values (HxW a channel) for numpy.load.  [default: png, or -o's suffix]"),
-    option(PICTURES_OUT, "--channels", type=Channels(), metavar="0,3-5", help="Only these output channels."),
-    option(PICTURES_OUT, "--grid", is_flag=True,
-           help="One contact sheet a picture: the input and all channels, labelled."),
-    option(PICTURES_OUT, "--keep", is_flag=True, help="With --grid: the single pictures too."),
-    option(PICTURES_OUT, "--steps", is_flag=True, help="Save what comes out of every layer, not only the last."),
-    option(PICTURES_OUT, "--compress", type=click.IntRange(0, 9), metavar="0..9",
-           help="Effort of the PNG's compression: 0 none, 9 the smallest file.  [default: fast]"),
-    option(PICTURES_OUT, "--no-metadata", "metadata", flag_value=False, default=True,
-           help="Leave the pipeline and the values of black and white out of the PNG."),
-    option(PICTURES_OUT, "--skip-existing", is_flag=True, help="Skip what is done already: resume a stopped run."),
-    option(PICTURES_OUT, "--no-clobber", is_flag=True, help="Never replace a file."),
-    option(RUNNING, "-j", "--jobs", type=click.IntRange(1, 1024), metavar="N", help="Workers.  [default: all cores]"),
-    option(RUNNING, "--shard", metavar="I/N|auto",
-           help="Only every Nth picture; auto reads torchrun's and Slurm's environment."),
-    option(RUNNING, "--dry-run", is_flag=True, help="Say what would be written; read only headers."),
+PRINTING = (
     option(RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object a picture instead of paths."),
     option(RUNNING, "-0", "--null", is_flag=True, help="End each printed path with NUL, for xargs -0."),
-    option(RUNNING, "--fail-fast", is_flag=True, help="Stop at the first picture that fails."),
     CODE,
     option(RUNNING, "-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error."),
     option(RUNNING, "-v", "--verbose", count=True, help="Say more: what is passed over, and what was noted."),
@@ -229,7 +108,7 @@ SHARED = (
 
 def shared(command: Callable) -> Callable:
     """Add the options that presets and ``run`` share."""
-    for add in reversed(SHARED):
+    for add in reversed([of_run(*SETTINGS), PRESETS_FILE, *PRINTING]):
         command = add(command)
     return command
 
@@ -254,7 +133,7 @@ def preset_options(preset: Preset) -> list[click.Option]:
     return [
         Option(
             [_flag(name), f"option_{name}"],
-            type=Value(),
+            type=Checked(language_value),
             metavar="VALUE",
             section=PIPELINE,
             help=" ".join(filter(None, [MEANINGS.get(name), _default(preset, name)])),

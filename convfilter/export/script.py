@@ -17,23 +17,10 @@ SIMPLE = {  # what a script can follow of the options that it takes no notice of
 }  # fmt: skip
 
 
-def write_script(
-    pipeline: Pipeline,
-    *pictures: str,
-    output: str | None = None,
-    norm: str = "minmax",
-    vmin: float | None = None,
-    vmax: float | None = None,
-    bits: int = 8,
-    channels: tuple[int, ...] | None = None,
-    white: float = 255.0,
-    background: str = "white",
-    seed: int = 0,
-    **others,
-) -> str:
+def write_script(pipeline: Pipeline, *pictures: str, options: Options) -> str:
     """Return the pipeline as a script that writes, of one picture, the pixels that the program writes.
 
-    The keywords are the command's options. One of ``pictures`` is looked at, where it is a file, for what the script
+    One of ``pictures`` is looked at, where it is a file, for what the script
     must do to read it; without one the script reads photo.jpg. Outputs lie beside the picture unless ``output`` says
     otherwise.
 
@@ -42,19 +29,19 @@ def write_script(
         InputError: the picture cannot be read, or not by Pillow alone.
 
     >>> from convfilter import parse
-    >>> write_script(parse("edge | ReLU"), "of/holes.png").splitlines()[-1]
+    >>> write_script(parse("edge | ReLU"), "of/holes.png", options=Options()).splitlines()[-1]
     'Image.fromarray(pixels).save("of/holes_edge-ReLU.png")'
     """
     if len(pictures) > 1:
         raise UsageError(f"--code prints a script for one picture, and {len(pictures)} are named; leave out the others")
     picture = pictures[0] if pictures else None
+    output = options.output
     if output == "-":
         raise UsageError("--code: the script writes files; leave out -o -, or name a folder or a file")
     for option, values in SIMPLE.items():
-        if others.get(option, values[0]) not in values:
+        if getattr(options, option) not in values:
             flag = option.replace("_", "-")
             raise UsageError(f"--code prints a script for single PNGs of one picture; leave out --{flag}")
-    options = Options(output, norm=norm, vmin=vmin, vmax=vmax, bits=int(bits), channels=channels, white=white)
     options.check(pipeline)
     if options.suffix != ".png":
         raise UsageError(f"-o {escape(output)}: --code prints a script for PNGs; give it the suffix .png")
@@ -66,7 +53,7 @@ def write_script(
     if file:
         find_target(file)
     if picture and os.path.isfile(picture):
-        photo = _look_at(picture, pipeline, background)
+        photo = _look_at(picture, pipeline, options.background)
         for path in [file] if file else _outputs(_name(picture, pipeline, output), pipeline.channels(1)):
             if os.path.exists(path) and os.path.samefile(path, picture):
                 raise UsageError(f"{escape(path)}: is the input, and no input is replaced; choose another name with -o")
@@ -78,11 +65,11 @@ def write_script(
         output=_name(photo.path, pipeline, output),
         file=file,
         folder="" if not folder or os.path.isdir(folder) else folder,
-        seed=seed,
-        white=white,
-        norm=Norm(norm, vmin, vmax),
-        bits=int(bits),
-        channels=channels,
+        seed=options.seed,
+        white=options.white,
+        norm=Norm(options.norm, options.vmin, options.vmax),
+        bits=options.bits,
+        channels=options.channels,
     )
 
 

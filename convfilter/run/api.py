@@ -2,12 +2,16 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Unpack
 
 from convfilter.language.pipeline import Pipeline, parse
-from convfilter.run.options import Options
+from convfilter.run.keywords import Keywords
+from convfilter.run.options import make_options
 from convfilter.run.result import Result
 from convfilter.run.runner import Work
+
+Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
 class Run:
@@ -35,17 +39,17 @@ class Run:
 
 def run_files(
     pipeline: Pipeline | str,
-    inputs: str | os.PathLike | Iterable[str | os.PathLike],
+    inputs: Inputs,
     *,
     passed_over: Callable[[str, str], None] = lambda path, reason: None,
-    **options,
+    **options: Unpack[Keywords],
 ) -> Run:
     """Return an iterator over a Result for each picture among ``inputs``, in order, as its outputs are written.
 
     ``inputs`` are files, folders, and "-" for standard input. ``options`` are the command's long options, such as
-    ``output="out"``, ``norm="clip"``, ``jobs=1``. What is wrong with one picture is in its Result, and the others are
-    done. ``passed_over(path, reason)`` is told of what a folder holds besides pictures. An iteration that ends early
-    stops the run: no output appears afterwards.
+    ``output="out"``, ``norm="clip"``, ``jobs=1``; ``convfilter run --help`` shows all. What is wrong with one picture
+    is in its Result, and the others still run. ``passed_over(path, reason)`` is told of what a folder holds besides
+    pictures. An iteration that ends early stops the run: no output appears afterwards.
 
     Raises:
         UsageError, PipelineError: on the call itself; nothing has been written.
@@ -60,7 +64,7 @@ def run_files(
     return Run(_work(pipeline, inputs, passed_over, options))
 
 
-def count_files(pipeline: Pipeline | str, inputs: str | os.PathLike | Iterable[str | os.PathLike], **options) -> int:
+def count_files(pipeline: Pipeline | str, inputs: Inputs, **options: Unpack[Keywords]) -> int:
     """Return how many pictures ``run_files`` would take, by walking its folders once more, slowly: those come first."""
     count = 0
     for count, _ in enumerate(_work(pipeline, inputs, lambda path, reason: None, options).entries(), 1):
@@ -69,7 +73,9 @@ def count_files(pipeline: Pipeline | str, inputs: str | os.PathLike | Iterable[s
     return count
 
 
-def _work(pipeline, inputs, passed_over, options: dict) -> Work:
+def _work(
+    pipeline: Pipeline | str, inputs: Inputs, passed_over: Callable[[str, str], None], given: Mapping[str, object]
+) -> Work:
     pipeline = parse(pipeline) if isinstance(pipeline, str) else pipeline
     inputs = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
-    return Work(pipeline, Options(**options).check(pipeline), [os.fspath(path) for path in inputs], passed_over)
+    return Work(pipeline, make_options(given).check(pipeline), [os.fspath(path) for path in inputs], passed_over)

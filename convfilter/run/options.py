@@ -1,55 +1,176 @@
-"""What a run may be asked for: each setting is a long option of the command line, checked before anything is read."""
+"""What a run may be asked for: the one place of every option's name, type, default, check and help.
 
-from dataclasses import dataclass
+``Options`` is made of them; the command line is made from its fields (``cli.options``), and so are the keywords of
+``run_files`` (``run.keywords``, written by ``pytest tests/run/test_options.py --rewrite``). A new option is a new
+field, and needs nothing else.
+"""
 
-from convfilter.errors import UsageError
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from convfilter.errors import UsageError, did_you_mean, escape
 from convfilter.gray.norm import MODES
 from convfilter.language.pipeline import Pipeline
+from convfilter.run import option_values as values
+from convfilter.run.shards import parse_shard
 
+PICTURES_IN, PIPELINE, PICTURES_OUT, RUNNING = "Pictures in", "Pipeline", "Pictures out", "Running"
+GROUPS = (PICTURES_IN, PIPELINE, PICTURES_OUT, RUNNING)  # of --help
 
-def is_white(value: float) -> bool:
-    """Return whether a white pixel can have this value: one above 0 that a 32-bit float holds in full precision.
-
-    >>> is_white(255), is_white(0), is_white(1e39), is_white(1e-46)
-    (True, False, False, False)
-    """
-    return 2.0**-126 <= value <= (2 - 2.0**-23) * 2.0**127
+Default = TypeVar("Default")
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What is known of an option besides its name, type and default.
+
+    ``read`` takes a text or a Python value and returns what the option holds; its ValueError says what is wrong.
+    ``flags`` are the command line's where they are not the name alone. ``shown`` is what --help says of the default
+    where it is not the default itself. ``takes`` is the type of what Python callers may give where it is not the
+    field's own.
+    """
+
+    group: str
+    help: str
+    read: Callable[[Any], Any]
+    flags: tuple[str, ...] = ()
+    metavar: str = ""
+    choices: tuple[str | int, ...] = ()
+    shown: str | None = None
+    takes: str = ""
+
+
+def option(
+    default: Default,
+    group: str,
+    help: str,
+    read: Callable[[Any], Any] = values.switch,
+    *flags: str,
+    choices: tuple[str | int, ...] = (),
+    metavar: str = "",
+    shown: str | None = None,
+    takes: str = "",
+) -> Default:
+    """Return a field of Options; for the rest see Setting."""
+    read = values.one_of(choices) if choices else read
+    return field(default=default, metadata={"": Setting(group, help, read, flags, metavar, choices, shown, takes)})
+
+
+def _shard(value: Any) -> str:
+    parse_shard(values.text(value))
+    return value
+
+
+def _output(value: Any) -> str:
+    path = values.path(value)
+    if not path:
+        raise UsageError("-o is empty; name a folder (. is the current one), a file, or - for standard output")
+    return path
+
+
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """How pictures are read, filtered and written: each field is the command's long option of that name.
 
-    ``format`` None is what the output's file name says, else png.
+    Raises:
+        UsageError: a value is none that its option may have; in the words of the command line.
+
+    >>> Options(max_memory="2G", channels="0,2-3").channels
+    (0, 2, 3)
+    >>> Options(norm="max")
+    Traceback (most recent call last):
+    convfilter.errors.UsageError: --norm: 'max' is not one of 'minmax', 'clip', 'abs', 'symmetric'
     """
 
-    output: str | None = None
-    name: str | None = None
-    recursive: bool = False
-    jobs: int | None = None
-    norm: str = "minmax"
-    vmin: float | None = None
-    vmax: float | None = None
-    bits: int = 8
-    format: str | None = None
-    channels: tuple[int, ...] | None = None
-    grid: bool = False
-    keep: bool = False
-    steps: bool = False
-    white: float = 255.0
-    background: str = "white"
-    frames: str | int = "first"
-    seed: int = 0
-    exact: bool = False
-    compress: int | None = None
-    metadata: bool = True
-    skip_existing: bool = False
-    no_clobber: bool = False
-    max_memory: int | None = None
-    max_pixels: int = 1_000_000_000  # the bombs are larger, and the scans smaller
-    shard: str | None = None
-    dry_run: bool = False
-    fail_fast: bool = False
+    recursive: bool = option(
+        False, PICTURES_IN, "Go into sub-folders; the tree is kept in the output.", values.switch, "-r"
+    )
+    frames: str | int = option(
+        "first", PICTURES_IN, "Pages of a TIFF, frames of a GIF; N counts from 0.", values.frames, metavar="first|all|N"
+    )
+    white: float = option(
+        255.0, PICTURES_IN, "Tensor value of a white pixel: 255 unless said, as in the tutorial; or 1.", values.white,
+        metavar="FLOAT", shown="",
+    )  # fmt: skip
+    background: str = option(
+        "white", PICTURES_IN, "What shows through transparency: a name, or #rrggbb.", values.colour, metavar="COLOR"
+    )
+    max_memory: int | None = option(
+        None, PICTURES_IN, "Refuse a picture that would need more, such as 2G.", values.size, metavar="SIZE",
+        shown="three quarters of what is available", takes="int | str | None",
+    )  # fmt: skip
+    max_pixels: int = option(  # the bombs are larger, and the scans smaller
+        1_000_000_000, PICTURES_IN, "Refuse a picture that has, or gets in a layer, more pixels than this.",
+        values.whole(1, 2**63 - 1), metavar="N",
+    )  # fmt: skip
+
+    seed: int = option(0, PIPELINE, "Seed of the random weights.", values.whole(0, 2**63 - 1), metavar="N")
+    exact: bool = option(
+        False, PIPELINE, "Plain nn.Sequential on the whole picture: slower, and the reference for everything else."
+    )
+
+    output: str | None = option(
+        None, PICTURES_OUT, "A folder (made if missing), a file name for a single output, or - for standard output.",
+        _output, "-o", metavar="PATH", takes="str | PathLike[str] | None",
+    )  # fmt: skip
+    name: str | None = option(
+        None, PICTURES_OUT, "Output name, from {stem}, {filter}, {channel}, {step}, {frame} and {ext}.", values.text,
+        metavar="TEMPLATE", shown="{stem}_{filter}, and _{channel} where there are several",
+    )  # fmt: skip
+    norm: str = option(
+        "minmax", PICTURES_OUT, "How floats become gray: each channel from its minimum to its maximum; 0 to white; "
+        "absolute values; 0 as mid-gray.", choices=MODES,
+    )  # fmt: skip
+    vmin: float | None = option(
+        None, PICTURES_OUT, "The value that is black, in every picture.", values.number, metavar="FLOAT"
+    )
+    vmax: float | None = option(
+        None, PICTURES_OUT, "The value that is white, in every picture.", values.number, metavar="FLOAT"
+    )
+    bits: int = option(8, PICTURES_OUT, "Depth of a PNG.", choices=(8, 16))
+    format: str | None = option(
+        None, PICTURES_OUT, "A picture, or the raw float32 values (HxW a channel) for numpy.load.",
+        choices=("png", "npy"), shown="png, or -o's suffix",
+    )  # fmt: skip
+    channels: tuple[int, ...] | None = option(
+        None, PICTURES_OUT, "Only these output channels.", values.channels, metavar="0,3-5",
+        takes="str | int | Iterable[int] | None",
+    )  # fmt: skip
+    grid: bool = option(False, PICTURES_OUT, "One contact sheet a picture: the input and all channels, labelled.")
+    keep: bool = option(False, PICTURES_OUT, "With --grid: the single pictures too.")
+    steps: bool = option(False, PICTURES_OUT, "Save what comes out of every layer, not only the last.")
+    compress: int | None = option(
+        None, PICTURES_OUT, "Effort of the PNG's compression: 0 none, 9 the smallest file.", values.whole(0, 9),
+        metavar="0..9", shown="fast",
+    )  # fmt: skip
+    metadata: bool = option(
+        True, PICTURES_OUT, "Leave the pipeline and the values of black and white out of the PNG.", values.switch,
+        "--no-metadata",
+    )  # fmt: skip
+    skip_existing: bool = option(False, PICTURES_OUT, "Skip what is done already: resume a stopped run.")
+    no_clobber: bool = option(False, PICTURES_OUT, "Never replace a file.")
+
+    jobs: int | None = option(
+        None, RUNNING, "Workers; 0 is all cores.", lambda value: values.whole(0, 1024)(value) or None, "-j",
+        metavar="N", shown="all cores",
+    )  # fmt: skip
+    shard: str | None = option(
+        None, RUNNING, "Only every Nth picture; auto reads torchrun's and Slurm's environment.", _shard,
+        metavar="I/N|auto",
+    )  # fmt: skip
+    dry_run: bool = option(False, RUNNING, "Say what would be written; read only headers.")
+    fail_fast: bool = option(False, RUNNING, "Stop at the first picture that fails.")
+
+    def __post_init__(self) -> None:
+        for name, setting in SETTINGS.items():
+            given = getattr(self, name)
+            if given is None and DEFAULTS[name] is None:
+                continue
+            try:
+                object.__setattr__(self, name, setting.read(given))
+            except ValueError as error:
+                raise UsageError(f"{flags(name)[-1]}: {error}") from None
 
     @property
     def suffix(self) -> str:
@@ -60,19 +181,9 @@ class Options:
         """Return these options, or refuse what makes no sense before anything is read.
 
         Raises:
-            UsageError: an option has no such value, or two of them do not go together.
+            UsageError: two options do not go together, or not with the pipeline.
             PipelineError: the pipeline does not take a grayscale picture.
         """
-        if self.jobs is not None and self.jobs < 1:
-            raise UsageError(f"--jobs is a number of workers from 1, not {self.jobs}")
-        if self.output == "":
-            raise UsageError("-o is empty; name a folder (. is the current one), a file, or - for standard output")
-        if not is_white(self.white):
-            raise UsageError(f"--white must be from 1.2e-38 to 3.4e38, such as 255 or 1, not {self.white!r}")
-        if self.norm not in MODES:
-            raise UsageError(f"--norm is {', '.join(MODES)}, not {self.norm!r}")
-        if self.bits not in (8, 16) or self.format not in (None, "png", "npy"):
-            raise UsageError(f"--bits is 8 or 16 and --format png or npy, not {self.bits!r} and {self.format!r}")
         if self.vmin is not None and self.vmax is not None and not self.vmin < self.vmax:
             raise UsageError(f"--vmin {self.vmin:g} must be less than --vmax {self.vmax:g}")
         if self.suffix == ".npy" and self.grid:
@@ -85,3 +196,34 @@ class Options:
                 last = f"channels 0 to {count - 1}" if count > 1 else "channel 0 only"
                 raise UsageError(f"--channels {channel}: the pipeline gives {last}")
         return self
+
+
+SETTINGS: Mapping[str, Setting] = {one.name: one.metadata[""] for one in fields(Options)}
+DEFAULTS: Mapping[str, object] = {one.name: one.default for one in fields(Options)}
+
+
+def flags(name: str) -> tuple[str, ...]:
+    """Return an option's flags on the command line, the long one last.
+
+    >>> flags("max_memory"), flags("output"), flags("metadata")
+    (('--max-memory',), ('-o', '--output'), ('--no-metadata',))
+    """
+    given = SETTINGS[name].flags
+    return given if given and given[-1].startswith("--") else (*given, "--" + name.replace("_", "-"))
+
+
+def make_options(given: Mapping[str, Any]) -> Options:
+    """Return the options that keywords give.
+
+    Raises:
+        UsageError: there is no such option, or it has no such value.
+
+    >>> make_options({"backgruond": "black"})
+    Traceback (most recent call last):
+    convfilter.errors.UsageError: there is no option 'backgruond'; did you mean background?
+    """
+    for name in given:
+        if name not in SETTINGS:
+            hint = did_you_mean(name, SETTINGS) or f"; there are {', '.join(SETTINGS)}"
+            raise UsageError(f"there is no option {escape(name)!r}{hint}")
+    return Options(**given)

@@ -383,7 +383,7 @@ def test_memory_and_pixels_are_refused_before_decoding(convfilter):
 def test_options_that_make_no_sense_are_usage_errors(convfilter):
     save("p.png", noise())
     for arguments in (
-        ["--white", "0"], ["--white", "nan"], ["--vmin", "5", "--vmax", "5"], ["--bits", "12"], ["--jobs", "0"],
+        ["--white", "0"], ["--white", "nan"], ["--vmin", "5", "--vmax", "5"], ["--bits", "12"], ["--jobs", "-1"],
         ["--background", "nocolour"], ["--frames", "x"], ["--format", "npy", "--grid"], ["--shard", "3"],
     ):  # fmt: skip
         done = convfilter("edge", "p.png", *arguments)

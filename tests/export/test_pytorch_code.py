@@ -18,6 +18,7 @@ from convfilter.export.pytorch_code import Photo, write_code
 from convfilter.export.script import write_script
 from convfilter.language.presets import PRESETS
 from convfilter.run.api import run_files
+from convfilter.run.options import Options
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,7 @@ def compare(pipeline, picture="a.png", **options):
     for path in theirs:
         os.remove(path)
     levels = 0 if options.pop("exact", True) else 1
-    code = write_script(pipeline, picture, **options)
+    code = write_script(pipeline, picture, options=Options(**options))
     exec(compile(code, "script", "exec"), {})
     assert sorted(set(glob.glob("**/*.png", recursive=True)) - {picture, "b.png"}) == sorted(theirs)
     for path, pixels in theirs.items():
@@ -239,7 +240,7 @@ def test_hostile_names_are_only_names(name):
         Image.fromarray(noise()).save(name, format="png")
     except (OSError, UnicodeEncodeError):
         pytest.skip("the file system takes no such name")
-    code = write_script(parse("tutorial"), name)
+    code = write_script(parse("tutorial"), name, options=Options())
     assert code.isascii()
     exec(compile(code, "script", "exec"), {})
     stem = name.removesuffix(".png")
@@ -261,7 +262,7 @@ def test_hostile_names_are_only_names(name):
 )
 def test_whatever_parses_gives_a_script_that_runs(text):
     Image.fromarray(noise()).save("a.png")
-    code = write_script(parse(text), "a.png")
+    code = write_script(parse(text), "a.png", options=Options())
     assert code.isascii()
     exec(compile(code, "script", "exec"), {})
 
@@ -331,7 +332,7 @@ def test_what_a_script_cannot_do_is_refused(arguments, words):
 
 def test_one_chosen_channel_goes_where_o_says():
     Image.fromarray(noise()).save("a.png")
-    code = write_script(parse("tutorial"), "a.png", channels=(1,), output="new/of/x.png")
+    code = write_script(parse("tutorial"), "a.png", options=Options(channels=(1,), output="new/of/x.png"))
     exec(compile(code, "script", "exec"), {})
     assert [result.status for result in run_files("tutorial", ["a.png"], channels=(1,), output="theirs.png")] == [
         "done"
@@ -352,7 +353,7 @@ def test_a_link_to_the_picture_is_not_written_to():
 
 def test_a_folder_that_is_not_there_is_made():
     Image.fromarray(noise()).save("a.png")
-    exec(compile(write_script(parse("tutorial"), "a.png", output="new"), "script", "exec"), {})
+    exec(compile(write_script(parse("tutorial"), "a.png", options=Options(output="new")), "script", "exec"), {})
     assert sorted(os.listdir("new")) == ["a_tutorial_0.png", "a_tutorial_1.png"]
 
 
@@ -364,11 +365,12 @@ def test_a_picture_that_is_too_small_is_named():
 
 def test_code_needs_no_picture_and_no_torch():
     done = CliRunner().invoke(cli, ["explain", "edge", "--code"])
-    assert done.stdout == write_script(parse("edge")) and "photo.jpg" in done.stdout
+    assert done.stdout == write_script(parse("edge"), options=Options()) and "photo.jpg" in done.stdout
     assert CliRunner().invoke(cli, ["run", "edge", "--code", "."]).stdout == done.stdout
     code = (
         "import sys; from convfilter import parse; from convfilter.export.script import write_script; "
-        "write_script(parse('edge')); sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'PIL')))"
+        "from convfilter.run.options import Options; write_script(parse('edge'), options=Options()); "
+        "sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'PIL')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -230,7 +230,7 @@ def test_a_dry_run_tells_of_a_frame_that_is_not_there():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"jobs": 0}, "--jobs"), ({"white": 0.0}, "--white"),
+        ({"jobs": -1}, "--jobs"), ({"white": 0.0}, "--white"),
         ({"white": 1e39}, "--white"), ({"white": 1e-46}, "--white"),
         ({"norm": "max"}, "--norm"), ({"bits": 12}, "--bits"),
         ({"vmin": 2.0, "vmax": 1.0}, "--vmin"), ({"shard": "x"}, "--shard"), ({"channels": (2,)}, "--channels 2"),

@@ -1,0 +1,40 @@
+"""The keywords of run_files with their types, for type checkers and editors; written from Options.
+
+``pytest tests/run/test_options.py --rewrite`` writes it anew; change ``Options`` instead.
+"""
+
+from collections.abc import Iterable
+from os import PathLike
+from typing import Literal, TypedDict
+
+
+class Keywords(TypedDict, total=False):
+    """What run_files takes: the fields of ``Options``, each as a caller may give it."""
+
+    recursive: bool
+    frames: str | int
+    white: float
+    background: str
+    max_memory: int | str | None
+    max_pixels: int
+    seed: int
+    exact: bool
+    output: str | PathLike[str] | None
+    name: str | None
+    norm: Literal["minmax", "clip", "abs", "symmetric"]
+    vmin: float | None
+    vmax: float | None
+    bits: Literal[8, 16]
+    format: Literal["png", "npy"] | None
+    channels: str | int | Iterable[int] | None
+    grid: bool
+    keep: bool
+    steps: bool
+    compress: int | None
+    metadata: bool
+    skip_existing: bool
+    no_clobber: bool
+    jobs: int | None
+    shard: str | None
+    dry_run: bool
+    fail_fast: bool
