@@ -10,19 +10,21 @@ PACKAGE = Path(__file__).parents[1] / "convfilter"
 
 BELOW = {  # package: those that it may import besides itself
     "": "errors numbers streams",  # the modules that lie in no package; each may import the others
+    "weights": "",
     "layers": "",
-    "language": "layers",
-    "gray": "layers language",
+    "language": "weights layers",
+    "gray": "weights layers language",
     "images": "",
     "files": "images",
-    "engine": "layers language gray images",
-    "explain": "layers language gray images engine",
-    "run": "layers language gray images files engine explain",
-    "export": "layers language gray images files engine explain run",
-    "report": "layers language gray images files engine explain run",
-    "cli": "layers language gray images files engine explain run export report",
+    "engine": "weights layers language gray images",
+    "explain": "weights layers language gray images engine",
+    "run": "weights layers language gray images files engine explain",
+    "export": "weights layers language gray images files engine explain run",
+    "report": "weights layers language gray images files engine explain run",
+    "cli": "weights layers language gray images files engine explain run export report",
 }
 LIBRARIES = {  # package: what it may import besides the standard library
+    "weights": {"numpy"},
     "images": {"PIL", "numpy", "zlib_ng"},
     "files": {"PIL", "numpy"},
     "engine": {"PIL", "numpy", "torch"},

@@ -107,6 +107,42 @@ def show_texts(file: str) -> str:
     return "\n".join([escape(file), *(lines or ["  it carries no texts"])])
 
 
+def show_weights(file: str) -> str:
+    """Return how many tensors a file of weights holds, and a line for each: its name, type and shape.
+
+    Raises:
+        WeightsError: it is none, damaged, or would have to run code.
+    """
+    from convfilter.weights.file import open_weights  # the readers take as long to load as all the rest
+
+    found = open_weights(file)
+    tensors = found.tensors.values()
+    inside = f", in {found.opened}" if found.opened else ""
+    count = f"{len(tensors):,} tensor{'s' * (len(tensors) != 1)}"
+    lines = [f"{escape(file)}: {found.kind}, {count}{inside}, {sum(one.count for one in tensors):,} numbers"]
+    names = [escape(one.name) or "(without a name)" for one in tensors]
+    width, kinds = max(map(len, names), default=0), max((len(one.dtype) for one in tensors), default=0)
+    for name, one in zip(names, tensors, strict=True):
+        lines.append(f"  {name:<{min(width, 60)}}  {one.dtype:<{kinds}}  {one.shape}")
+    return "\n".join(lines)
+
+
+def weights_to_dict(file: str) -> dict:
+    """Return what ``weights --json`` prints of a file; WeightsError as ``show_weights`` has it."""
+    from convfilter.weights.file import open_weights
+
+    found = open_weights(file)
+    tensors = [{"name": one.name, "dtype": one.dtype, "shape": list(one.shape)} for one in found.tensors.values()]
+    return {
+        "file": file,
+        "kind": found.kind,
+        "opened": found.opened or None,
+        "left_out": list(found.left_out),
+        "tensors": tensors,
+        "numbers": sum(one.count for one in found.tensors.values()),
+    }
+
+
 def _signature(function) -> str:
     parameters = _parameters(function)
     return f"({parameters})" if parameters else ""

@@ -1,6 +1,7 @@
 """The command line: words in, run_files, words out."""
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -211,6 +212,22 @@ def layers(name: str | None) -> None:
       convfilter layers Conv2d
     """
     click.echo(listing.show_layer(name) if name else listing.list_layers())
+
+
+@cli.command()
+@click.argument("file", metavar="FILE")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def weights(file: str, as_json: bool) -> None:
+    """List the tensors in a file of weights: names, types and shapes, without reading any numbers.
+
+    FILE is a .safetensors, .npz, .npy, or what torch.save has written (.pt, .pth). Nothing in it is ever run: a file
+    that needs more than tensors is refused, with the lines of Python that take the tensors out of it.
+
+    \b
+    Examples:
+      convfilter weights model.safetensors
+    """
+    click.echo(json.dumps(listing.weights_to_dict(file)) if as_json else listing.show_weights(file))
 
 
 @cli.command()

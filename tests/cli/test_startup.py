@@ -18,6 +18,7 @@ COMMANDS = {
     "one kernel": (["kernels", "gaussian(5)"], 0),
     "layers": (["layers"], 0),
     "one layer": (["layers", "Conv2d"], 0),
+    "weights of no file": (["weights", "missing.safetensors"], 2),
     "misspelt command": (["egde", "x.png"], 2),
     "missing file": (["edge", "missing.png"], 1),
     "broken pipeline": (["run", "edge |", "missing.png"], 2),

@@ -1,0 +1,162 @@
+"""Open a file of weights: what kind it is, which tensors it holds, and which one a name means."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import BinaryIO
+
+from convfilter.errors import escape, shorten
+from convfilter.numbers import quote
+from convfilter.weights import numpy_files, safetensors_file, torch_files
+from convfilter.weights.names import Found, near, shorten_names
+from convfilter.weights.pickles import NeedsCodeError
+from convfilter.weights.tensors import Tensor, WeightsError
+from convfilter.weights.zips import read_members
+
+KINDS = {".safetensors": "safetensors", ".npy": "npy", ".npz": "npz"}  # suffixes that allow one kind only
+SUFFIXES = (*KINDS, ".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl")  # after which a tensor's name may stand
+RECIPE = """
+Where you trust who made it, take the tensors out of it with Python:
+  import torch
+  from safetensors.torch import save_file
+  found = torch.load({path}, map_location="cpu", weights_only=False)  # runs what the file says
+  found = found if isinstance(found, dict) else found.state_dict()
+  found = next((found[key] for key in ("state_dict", "model") if key in found), found)
+  found = found if isinstance(found, dict) else found.state_dict()
+  tensors = {{name: x.detach().clone() for name, x in found.items() if isinstance(x, torch.Tensor)}}
+  save_file(tensors, {output})"""
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file's tensors by their names, in the file's order.
+
+    ``kind`` is safetensors, npy, npz, pt, or pt (legacy). ``opened`` is the wrapper that they lay in, such as
+    state_dict, and ``left_out`` names what lay beside it. ``size`` and ``changed`` tell whether the file is still the
+    one that was looked at.
+    """
+
+    path: str
+    kind: str
+    tensors: Mapping[str, Tensor]
+    opened: str = ""
+    left_out: tuple[str, ...] = ()
+    size: int = 0
+    changed: int = field(default=0, repr=False)
+
+    def find(self, name: str = "") -> Tensor:
+        """Return the tensor of a name; without one, the only one there is.
+
+        Raises:
+            WeightsError: there is none; lists names near to it.
+        """
+        if not name:
+            if len(self.tensors) == 1:
+                return next(iter(self.tensors.values()))
+            shown = ", ".join(escape(one) for one in list(self.tensors)[:3])
+            raise WeightsError(
+                f"{escape(self.path)}: holds {len(self.tensors)} tensors; name one behind a colon: {shown}"
+            )
+        plain = name.replace("_orig_mod.", "")
+        for one in (name, plain, plain.removeprefix("module.")):
+            if one in self.tensors:
+                return self.tensors[one]
+        raise WeightsError(f"{escape(self.path)}: holds no tensor {shorten(name, 80)!r}{self.hint(name)}")
+
+    def hint(self, name: str) -> str:
+        """Return the sentence that names tensors near to a name."""
+        found = [escape(one) for one in near(name, self.tensors)]
+        return f"; near to it are {', '.join(found)}" if any(found) else "; its one tensor has no name"
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the whole file, in hexadecimal digits."""
+        try:
+            with open(self.path, "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise WeightsError(f"{escape(self.path)}: cannot be read: {error.strerror or error}") from None
+
+
+def open_weights(path: str | os.PathLike) -> WeightsFile:
+    """Return what a file of weights holds, without reading any numbers and without PyTorch.
+
+    Raises:
+        WeightsError: it cannot be read, is of no known kind, damaged, or would have to run code; names the file.
+    """
+    path = os.fspath(path)
+    try:
+        return _open(path)
+    except NeedsCodeError as error:
+        output = os.path.splitext(path)[0] + ".safetensors"
+        recipe = RECIPE.format(path=quote(path), output=quote(output))
+        raise WeightsError(f"{escape(path)}: {error}.{recipe}") from None
+    except WeightsError as error:
+        raise WeightsError(f"{escape(path)}: {error}") from None
+    except OSError as error:
+        raise WeightsError(f"{escape(path)}: cannot be read: {error.strerror or error}") from None
+    except ValueError:  # a zero byte in its name
+        raise WeightsError(f"{escape(path)}: is no file's name") from None
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """Return the file and the tensor's name of ``FILE:NAME``; the name is empty where there is none.
+
+    >>> split_name("model.safetensors:conv1.weight"), split_name("C:/w.npz:conv/kernel:0"), split_name("w.npy")
+    (('model.safetensors', 'conv1.weight'), ('C:/w.npz', 'conv/kernel:0'), ('w.npy', ''))
+    """
+    lower = text.lower()
+    ends = [lower.find(f"{suffix}:") + len(suffix) for suffix in SUFFIXES if f"{suffix}:" in lower]
+    if ends:
+        return text[: min(ends)], text[min(ends) + 1 :]
+    if lower.endswith(SUFFIXES):
+        return text, ""
+    path, _, name = text.rpartition(":")
+    return (path, name) if path else (name, "")
+
+
+def _open(path: str) -> WeightsFile:
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):  # a pipe that nobody writes to would be waited for without an end
+        raise WeightsError("is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
+    with open(path, "rb") as file:
+        kind, found = _read(file, status.st_size, KINDS.get(os.path.splitext(path)[1].lower()))
+    if not found.tensors:
+        raise WeightsError("holds no tensor")
+    short = shorten_names(name for name, _ in found.tensors)
+    tensors = {short[name]: replace(tensor, name=short[name]) for name, tensor in found.tensors}
+    return WeightsFile(path, kind, tensors, found.opened, found.left_out, status.st_size, status.st_mtime_ns)
+
+
+def _read(file: BinaryIO, size: int, expected: str | None) -> tuple[str, Found]:
+    head = file.read(16)
+    file.seek(0)
+    kind = _kind(head)
+    members = read_members(file, size) if kind == "zip" else {}
+    if kind == "zip":
+        kind = "npz" if members and all(name.endswith(".npy") for name in members) else "pt"
+    if expected and kind != expected:
+        begins = {"pickle": "as a pickle", "pt": "as a file of PyTorch", "": "otherwise"}.get(kind, f"as .{kind}")
+        raise WeightsError(f"is no .{expected} file: it begins {begins}")
+    if kind == "safetensors":
+        return kind, Found(tuple((tensor.name, tensor) for tensor in safetensors_file.read_header(file, size)))
+    if kind == "npy":
+        return kind, Found((("", numpy_files.read_npy(file, size)),))
+    if kind == "npz":
+        return kind, Found(tuple((tensor.name, tensor) for tensor in numpy_files.read_npz(file, members)))
+    if kind == "pt":
+        return kind, torch_files.read_zip(file, members)
+    if kind == "pickle":
+        return "pt (legacy)", torch_files.read_legacy(file, size)
+    raise WeightsError("is no file of weights: it is none of .safetensors, .npz, .npy, .pt and .pth")
+
+
+def _kind(head: bytes) -> str:
+    if safetensors_file.looks_like(head):  # first, for its length may begin as the others do
+        return "safetensors"
+    if head.startswith(numpy_files.MAGIC):
+        return "npy"
+    return "zip" if head.startswith(b"PK") else "pickle" if head[:1] == b"\x80" else ""
