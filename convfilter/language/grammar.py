@@ -9,6 +9,7 @@ from convfilter.errors import PipelineError, shorten
 
 LONGEST = 999_999  # characters of one text; 10,000 printed layers take a third of it
 DEEPEST = 40  # brackets in brackets
+MOST_REPEATED = 10_000  # layers that one line of a printed model stands for
 EXACT = 19  # characters: a whole number as long may be past 64 bits, and PyTorch takes it only as a float
 
 _NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
@@ -28,6 +29,7 @@ _TOKEN = re.compile(
 _LABEL = re.compile(r"\([\w.-]+\):")
 _CONSTANTS = {"True": True, "False": False, "None": None}
 _CLOSING = {"(": ")", "[": "]"}
+_IN_ORDER = ("Sequential", "AlexNet", "VGG")  # printed modules whose parts are known to run one after the other
 
 
 class Constant(NamedTuple):
@@ -64,11 +66,25 @@ class Argument(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A name, with its arguments where ``called`` says there were parentheses."""
+    """A name, with its arguments where ``called`` says there were parentheses.
+
+    ``path`` is its name inside a model, as PyTorch's ``named_modules`` gives it, such as ``features.0``; None outside.
+    """
 
     name: str
     arguments: tuple[Argument, ...]
     called: bool
+    start: int
+    end: int
+    name_end: int
+    path: str | None = None
+
+
+class Printed(NamedTuple):
+    """A module as PyTorch prints it: its parts in order, each with its label."""
+
+    name: str
+    parts: tuple[tuple[str, "Call | Printed"], ...]
     start: int
     end: int
     name_end: int
@@ -77,15 +93,18 @@ class Call(NamedTuple):
 def read(text: str, *, file: str | None = None) -> Iterator[Call | File]:
     """Yield the calls (and files) that the text joins by ``|``, each with where it starts and ends in the text.
 
-    A model as PyTorch prints it, ``Sequential((0): Conv2d(...) (1): ReLU())``, gives its layers in order; so does
-    ``Sequential(Conv2d(...), ReLU())``; an empty one is ``Identity()``. ``nn.`` before a name, and ``>>> m =`` before
-    a line, are passed over.
+    A model as PyTorch prints it, ``Sequential((0): Conv2d(...) (1): ReLU())``, gives its layers in order; so do
+    ``Sequential(Conv2d(...), ReLU())`` and ``Sequential(OrderedDict([("conv1", Conv2d(...)), ...]))``; an empty one is
+    ``Identity()``. Other printed modules are refused: their ``forward()`` may do more than run their parts. ``nn.``
+    before a name, and ``>>> m =`` before a line, are passed over.
 
     Raises:
         PipelineError: the text is no pipeline; says what was expected, and where.
 
     >>> [(call.name, call.start, call.end) for call in read("edge | MaxPool2d(2)")]
     [('edge', 0, 4), ('MaxPool2d', 7, 19)]
+    >>> [(call.path, call.name) for call in read("Sequential((conv): Conv2d(1, 2, 3) (1-2): 2 x ReLU())")]
+    [('conv', 'Conv2d'), ('1', 'ReLU'), ('2', 'ReLU')]
     """
     return _Reader(text, file).pipeline()
 
@@ -179,9 +198,25 @@ class _Reader:
         if self.kind == "keyword":  # m = nn.Conv2d(...), as the documentation writes it
             self.advance()
             expected = "a layer after '='"
-        return _flatten(self.call(expected))
+        return list(self.flatten(self.call(expected)))
 
-    def call(self, expected: str) -> Call:
+    def flatten(self, node: "Call | Printed", path: str | None = None) -> Iterator[Call]:
+        """The layers of a container, in order, with their names in it; any other call is a layer."""
+        parts = _parts(node)
+        if not parts:
+            yield node._replace(path=path) if parts is None else node._replace(name="Identity", arguments=(), path=path)
+            return
+        if node.name not in _IN_ORDER:
+            raise self.error(
+                f"{shorten(node.name)}: a printed module shows its parts, and not what its forward() does with them (a "
+                f"skip connection, say); if they run one after the other, write Sequential in place of its name",
+                node.start,
+                node.name_end,
+            )
+        for label, part in parts:
+            yield from self.flatten(part, label if path is None else f"{path}.{label}")
+
+    def call(self, expected: str) -> "Call | Printed":
         if self.kind != "name":
             raise self.error(f"expected {expected}, not {self.shown()}")
         name, start, name_end = self.word.removeprefix("torch.").removeprefix("nn."), self.start, self.end
@@ -192,22 +227,42 @@ class _Reader:
         self.deeper()
         self.advance()
         if self.label():
-            name, arguments = "Sequential", tuple(self.printed())  # any module that prints its parts in order
-        else:
-            arguments = tuple(self.arguments())
+            parts = tuple(self.printed())
+            self.close(opened)
+            return Printed(name, parts, start, self.after, name_end)
+        arguments = tuple(self.arguments())
         self.close(opened)
         return Call(name, arguments, True, start, self.after, name_end)
 
     def label(self) -> re.Match | None:
         return _LABEL.match(self.text, self.start) if self.kind == "(" else None
 
-    def printed(self):
-        """The inside of a printed model: ``(0): Conv2d(...)`` or ``(pool): MaxPool2d(...)``, one after the other."""
+    def printed(self) -> Iterator[tuple[str, "Call | Printed"]]:
+        """The inside of a printed model: ``(0): Conv2d(...)``, ``(pool): MaxPool2d(...)``, ``(1-3): 3 x ReLU()``."""
         while label := self.label():
-            start = self.start
+            start, name = self.start, label[0][1:-2]
             self.tokens = _TOKEN.finditer(self.text, label.end())
             self.advance()
-            yield Argument(None, self.call("a layer after ':'"), start, self.after)
+            labels = [name]
+            if self.kind == "number":
+                labels = self.repeated(name, start)
+            part = self.call("a layer after ':'")
+            for one in labels:
+                yield one, part
+
+    def repeated(self, label: str, start: int) -> list[str]:
+        """The labels that ``(1-3): 3 x`` stands for."""
+        first, _, last = label.partition("-")
+        count = int(self.word) if self.word.isdigit() and len(self.word) < EXACT else 0
+        self.advance()
+        if self.kind != "name" or self.word != "x":
+            raise self.error(f"expected a layer after ':', as PyTorch prints it, not {self.shown()}")
+        if not (first.isdigit() and last.isdigit() and len(last) < EXACT and int(last) - int(first) + 1 == count):
+            raise self.error(f"({shorten(label)}): {count} x: the labels are not those of {count} layers", start)
+        if count > MOST_REPEATED:
+            raise self.error(f"at most {MOST_REPEATED:,} layers can be repeated, not {count:,}", start)
+        self.advance()
+        return [str(number) for number in range(int(first), int(last) + 1)]
 
     def arguments(self):
         while self.kind != ")":
@@ -293,10 +348,33 @@ def _number(word: str) -> int | float:
     return float(word) if len(word) >= EXACT or set(word) & set(".eEif") else int(word)
 
 
-def _flatten(call: Call) -> list[Call]:
-    """The layers of a container, in order, where an empty one is the identity; any other call is a layer."""
-    if call.name == "Sequential" and not call.arguments:
-        return [call._replace(name="Identity")]
-    if call.name != "Sequential" or not all(a.name is None and isinstance(a.value, Call) for a in call.arguments):
-        return [call]
-    return [layer for argument in call.arguments for layer in _flatten(argument.value)]
+def _parts(node: Call | Printed) -> list[tuple[str, Call | Printed]] | None:
+    """The labelled parts of a module that holds others; None where it is a layer."""
+    if isinstance(node, Printed):
+        return list(node.parts)
+    values = [argument.value for argument in node.arguments]
+    if node.name != "Sequential" or any(argument.name is not None for argument in node.arguments):
+        return None
+    if len(values) == 1 and isinstance(values[0], Call) and values[0].name.split(".")[-1] == "OrderedDict":
+        return _named_parts(values[0])
+    if all(isinstance(value, Call | Printed) for value in values):
+        return [(str(number), value) for number, value in enumerate(values)]
+    return None
+
+
+def _named_parts(call: Call) -> list[tuple[str, Call | Printed]] | None:
+    """The parts of ``OrderedDict([("conv1", Conv2d(...)), ...])``; None where it is something else."""
+    if len(call.arguments) != 1 or not isinstance(call.arguments[0].value, Items):
+        return None
+    parts = []
+    for pair in call.arguments[0].value.items:
+        if not (
+            isinstance(pair, Items)
+            and len(pair.items) == 2
+            and isinstance(pair.items[0], Constant)
+            and isinstance(pair.items[0].value, str)
+            and isinstance(pair.items[1], Call | Printed)
+        ):
+            return None
+        parts.append((pair.items[0].value, pair.items[1]))
+    return parts

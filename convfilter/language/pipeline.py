@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from convfilter.errors import UsageError, did_you_mean, shorten
 from convfilter.language import grammar
 from convfilter.language.grammar import File
 from convfilter.language.presets import PRESETS, Preset
@@ -25,6 +26,36 @@ class Pipeline:
         Conv2d(1, 1, 5, bias=False, weight=[edge(5)]) | MaxPool2d(2, stride=2)
         """
         return " | ".join(map(str, self.layers))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how the text was taken, such as layers that were left out."""
+        return tuple(note for layer in self.layers for note in layer.notes)
+
+    def until(self, name: str) -> "Pipeline":
+        """Return the layers up to one of them and with it: its index, or its name in the model that was printed.
+
+        Indices count from 0, as PyTorch prints them.
+
+        Raises:
+            UsageError: there is no such layer; says which there are.
+
+        >>> print(parse("VGG((features): Sequential((0): ReLU() (1): Tanh()))").until("features.0"))
+        ReLU()
+        >>> print(parse("edge | ReLU | MaxPool2d(2)").until("1"))
+        Conv2d(1, 1, 5, bias=False, weight=[edge(5)]) | ReLU()
+        """
+        paths = [layer.path for layer in self.layers]
+        if name in paths:
+            number = paths.index(name)
+        elif name.isascii() and name.isdigit() and len(name) < 9 and int(name) < len(self.layers):
+            number = int(name)
+        else:
+            known = [path for path in paths if path is not None]
+            example = f", or names such as {shorten(known[-1])}" if known else ""
+            hint = did_you_mean(name, known) or f"; there are 0 to {len(self.layers) - 1}{example}"
+            raise UsageError(f"--until {shorten(name)}: the pipeline has no such layer{hint}")
+        return Pipeline(self.layers[: number + 1], self.name)
 
     def shapes(self, shape: Shape) -> list[Shape]:
         """Return the shape (C, H, W) after each layer, for an input of ``shape``.
@@ -65,14 +96,14 @@ def parse(text: str, *, presets: Mapping[str, Preset] = PRESETS) -> Pipeline:
     >>> [layer.name for layer in parse("blur(sigma=2) | ReLU | MaxPool2d(2)").layers]
     ['Filter2d', 'ReLU', 'MaxPool2d']
     """
-    words: list[str] = []
-
-    def note(calls):
-        for call in calls:
-            words.append(Path(call.path).stem if isinstance(call, File) else call.name)
-            yield call
-
-    layers = tuple(look_up(note(grammar.read(text)), text, presets))
+    calls = list(grammar.read(text))
+    layers = tuple(look_up(calls, text, presets))
+    kept = {layer.path for layer in layers}  # of a whole model, what follows its last image is left out
+    words = [
+        Path(call.path).stem if isinstance(call, File) else call.name
+        for call in calls
+        if isinstance(call, File) or call.path is None or call.path in kept
+    ]
     c = None
     for layer in layers:
         c = layer.effect.in_channels if c is None else c

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from itertools import groupby
 from types import MappingProxyType
 
 from convfilter.errors import PipelineError, did_you_mean, shorten
@@ -21,6 +22,8 @@ from convfilter.layers.shapes import Effect
 CONVOLUTION_OPTIONS = ("stride", "padding", "padding_mode", "dilation")  # what presets of one convolution also take
 MOST_LAYERS = 50_000
 DEEPEST = 20  # files and presets inside each other
+FLATTENED = ("Flatten", "Linear", "Bilinear", "LazyLinear")  # what gives or takes vectors, and no image
+DROPOUT = ("Dropout", "Dropout1d", "AlphaDropout", "FeatureAlphaDropout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,19 @@ class Place:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: its name and arguments (those that are not PyTorch's defaults), what it does, and where it stands."""
+    """One layer: its name and arguments (those that are not PyTorch's defaults), what it does, and where it stands.
+
+    ``path`` is its name inside the model that the text writes, such as ``features.0``, and None outside of one;
+    ``notes`` say what a user should know of how the text was taken.
+    """
 
     name: str
     args: tuple
     kwargs: tuple[tuple[str, object], ...]
     effect: Effect = field(compare=False, repr=False)
     place: Place = field(compare=False, repr=False)
+    path: str | None = field(default=None, compare=False, repr=False)
+    notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __str__(self) -> str:
         """Return the constructor call, as PyTorch writes it."""
@@ -116,6 +125,30 @@ class _Meaning:
     stand: Place | None = None
 
     def layers(self, calls) -> Iterator[Layer]:
+        for in_model, group in groupby(calls, key=lambda call: isinstance(call, Call) and call.path is not None):
+            if in_model:
+                yield from self.model(list(group))
+            else:
+                yield from self.written(group)
+
+    def model(self, calls: list[Call]) -> Iterator[Layer]:
+        """The layers of a whole model up to where it flattens its image; what follows is left out, and noted."""
+        end = next((number for number, call in enumerate(calls) if call.name in FLATTENED), None)
+        if end is None:
+            yield from self.written(calls)
+            return
+        kept = calls[:end]
+        while kept and kept[-1].name in DROPOUT:
+            kept.pop()
+        first = calls[len(kept)]
+        if not kept:
+            raise self.unknown(calls[end])
+        *layers, last = self.written(kept)
+        note = f"{first.path} ({first.name}) and what follows it are left out: the output must stay an image"
+        yield from layers
+        yield replace(last, notes=(*last.notes, note))
+
+    def written(self, calls: Iterable[Call | File]) -> Iterator[Layer]:
         for call in calls:
             if isinstance(call, File):
                 yield from self.file(call)
@@ -129,8 +162,17 @@ class _Meaning:
                 raise self.unknown(call)
 
     def unknown(self, call: Call) -> PipelineError:
+        flat = call.name.removesuffix("1d").removesuffix("3d") + "2d"
         if call.name == "BatchNorm2d":
             reason = "BatchNorm2d says nothing without loaded weights; try InstanceNorm2d"
+        elif call.name in FLATTENED:
+            reason = f"{call.name}: the output must stay an image, and this makes a vector of it; stop before it"
+        elif call.name == "Sequential":
+            reason = (
+                'Sequential holds layers: Sequential(Conv2d(1, 8, 3), ReLU()), or OrderedDict([("name", layer), ...])'
+            )
+        elif call.name[-2:] in ("1d", "3d") and flat in LAYERS:
+            reason = f"{call.name}: a picture has two dimensions; write {flat}"
         else:
             hint = did_you_mean(call.name, [*LAYERS, *self.presets, *kernels.KERNELS])
             hint = hint or "; 'convfilter layers', 'presets' and 'kernels' list them"
@@ -161,7 +203,7 @@ class _Meaning:
         except ArgumentError as error:
             text, node = given.get(error.argument, (self.text, call))
             raise text.error(f"{name}: {error}", node) from None
-        return Layer(name, *_tidy(name, rest, values), effect, self.place(call))
+        return Layer(name, *_tidy(name, rest, values), effect, self.place(call), call.path)
 
     def place(self, node) -> Place:
         return self.stand or Place(self.text.words, node.start, node.end, self.text.file)

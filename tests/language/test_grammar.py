@@ -76,7 +76,7 @@ def test_one_value_and_no_more(text):
         ">>> m = nn.Sequential(\n...     edge,\n...     nn.ReLU(),\n...     nn.MaxPool2d(2),\n... )",
         "    >>> edge\n    ...  | ReLU\n    ... | MaxPool2d(2)",
         "Sequential(\n  (0): edge()\n  (1): Sequential(\n    (0): ReLU()\n    (1): MaxPool2d(2)\n  )\n)",
-        "Net((edge_1): edge() (a-b.c): ReLU() (pool): MaxPool2d(2))",
+        "Sequential((edge_1): edge() (a-b.c): ReLU() (pool): MaxPool2d(2))",
     ],
 )
 def test_one_pipeline_written_in_many_ways(text):
@@ -272,3 +272,11 @@ def test_an_empty_text_says_what_to_write(text):
 
 def test_read_knows_no_layer():
     assert [call.name for call in read("NoSuchLayer(1, b=2) | other")] == ["NoSuchLayer", "other"]
+
+
+def test_a_models_layers_have_their_names_in_it():
+    text = "VGG((features): Sequential((0): Conv2d(1, 2, 3) (1-2): 2 x ReLU()) (pool): MaxPool2d(2))"
+    assert [call.path for call in read(text)] == ["features.0", "features.1", "features.2", "pool"]
+    text = 'Sequential(OrderedDict([("a", nn.ReLU()), ("b", Sequential(Tanh(), ELU()))]))'
+    assert [(call.path, call.name) for call in read(text)] == [("a", "ReLU"), ("b.0", "Tanh"), ("b.1", "ELU")]
+    assert [call.path for call in read("ReLU | Sequential(Tanh) | ELU()")] == [None, "0", None]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import random_layers
 
-from convfilter import Pipeline, PipelineError, parse
+from convfilter import Pipeline, PipelineError, UsageError, parse
 from convfilter.language.pipeline import parse_preset
 from convfilter.language.presets import PRESETS
 from convfilter.layers.kernels import KERNELS
@@ -246,3 +246,48 @@ def test_a_preset_from_the_command_line_takes_values_and_nothing_else():
         if value.strip() != "2":
             with pytest.raises(PipelineError):
                 parse_preset("blur", {"sigma": value})
+
+
+VGG = """VGG(
+  (features): Sequential(
+    (0): Conv2d(1, 4, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
+    (1): ReLU(inplace=True)
+    (2): MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)
+  )
+  (avgpool): AdaptiveAvgPool2d(output_size=(7, 7))
+  (classifier): Sequential(
+    (0): {first}
+    (1): Linear(in_features=196, out_features=10, bias=True)
+    (2): ReLU(inplace=True)
+  )
+)"""
+
+
+@pytest.mark.parametrize("first", ["Dropout(p=0.5, inplace=False)", "Flatten(start_dim=1, end_dim=-1)"])
+def test_a_printed_network_ends_where_its_image_does(first):
+    pipeline = parse(VGG.format(first=first))
+    assert [layer.path for layer in pipeline.layers] == ["features.0", "features.1", "features.2", "avgpool"]
+    [note] = pipeline.notes
+    assert note.startswith(f"classifier.0 ({first.partition('(')[0]}) and what follows it are left out")
+    assert pipeline.name == "Conv2d-ReLU-MaxPool2d-AdaptiveAvgPool2d"
+    assert parse("edge | ReLU").notes == ()
+
+
+def test_until_stops_after_a_layer():
+    pipeline = parse(VGG.format(first="Flatten()"))
+    assert len(pipeline.until("features.1").layers) == len(pipeline.until("1").layers) == 2
+    assert pipeline.until("avgpool") == pipeline and pipeline.until("0").layers == pipeline.layers[:1]
+    for name, hint in (("features.9", "did you mean"), ("4", "there are 0 to 3, or names such as avgpool"), ("-1", "")):
+        with pytest.raises(UsageError, match=hint):
+            pipeline.until(name)
+
+
+def test_a_printed_alexnet_is_what_torch_has():
+    from torch import nn
+
+    from convfilter.engine.build import build
+
+    features = nn.Sequential(nn.Conv2d(1, 64, 11, stride=4, padding=2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2))
+    classifier = nn.Sequential(nn.Dropout(), nn.Linear(256, 10))
+    printed = str(nn.ModuleDict({"features": features, "classifier": classifier})).replace("ModuleDict", "AlexNet")
+    assert str(build(parse(printed))).replace("ReLU()", "ReLU(inplace=True)") == str(features.eval())
