@@ -1,4 +1,4 @@
-"""The layers' arithmetic in the page's script, on whole tensors: against torch, on random layers of every kind."""
+"""The page's scripts without the page: pipelines, shapes, sums, errors and values as Python and torch have them."""
 
 import os
 import random
@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import torch
 from random_layers import LAYERS as MAKERS
-from random_layers import write
+from random_layers import spoil, write
+from random_pipelines import random_pipeline
 
 from convfilter import PipelineError, parse
-from convfilter.engine.build import build
+from convfilter.engine.build import activations, build
+from convfilter.explain.layer_table import explain
 from convfilter.layers.catalogue import LAYERS
+from convfilter.report.page import _json, _kernel_names
 from convfilter.report.scripts import read_script
-from convfilter.report.values import describe, weights_of
+from convfilter.report.vocabulary import write_vocabulary
 
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None and not os.environ.get("CI"):
@@ -26,47 +29,124 @@ sync_api = (
 )
 
 EACH = 8  # random layers of each kind
-RUN = """cases => cases.map(({layer, input, shape, output, weights}) =>
-    [...TENSORS.forward(layer, {shape, data: Float32Array.from(input)}, output, Float32Array.from(weights)).data])"""
+SCRIPTS = ("axes.js", "curves.js", "compute.js", "random.js", "pipeline.js")
+FOLLOW = """([vocabulary, cases]) => {
+    const pipelines = makePipelines(JSON.parse(vocabulary));
+    return cases.map(([text, shape, values, seed]) => {
+        let layers;
+        try {
+            layers = pipelines.parse(text);
+        } catch (problem) {
+            if (!(problem instanceof Problem)) throw problem;
+            return { rows: [], error: { reason: problem.message } };
+        }
+        const { rows, error } = pipelines.follow(layers, shape, seed);
+        let tensor = values && { shape, data: Float32Array.from(values) };
+        const outputs = [];
+        for (const { about, shape, weights } of values ? rows : []) {
+            tensor = TENSORS.forward(about, tensor, shape, weights);
+            outputs.push([...tensor.data]);
+        }
+        return {
+            rows: rows.map(({ layer, shape, sums, field, names, parameters }) => (
+                { text: pipelines.writeLayer(layer), shape, sums, field, names, parameters })),
+            error, outputs, text: pipelines.write(layers),
+        };
+    });
+}"""
 
 
 @pytest.fixture(scope="module")
-def page():
+def follow():
+    """Return a function that gives for each (text, shape, values, seed) what the page's scripts make of it."""
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = chromium.new_page()
         page.goto("about:blank")
-        for name in ("axes.js", "curves.js", "compute.js"):
-            page.add_script_tag(content=read_script(name))
-        yield page
+        page.add_script_tag(content="\n".join(map(read_script, SCRIPTS)))
+        yield lambda cases, known="ReLU": page.evaluate(FOLLOW, [_json(write_vocabulary(parse(known))), cases])
         chromium.close()
 
 
-def test_random_layers_of_every_kind_are_torchs(page):
+def random_texts(rng, name, *, spoiled: bool):
+    """Texts of one layer with the shapes that it is to take; most of them fit."""
+    for _ in range(EACH):
+        shape = (rng.randint(1, 6), rng.randint(4, 17), rng.randint(4, 17))
+        arguments = MAKERS[name](rng, *shape)
+        yield write(rng, name, spoil(rng, arguments) if spoiled else arguments), shape
+
+
+def python_says(text, shape) -> dict:
+    try:
+        parse(text).shapes(shape)
+        explained = explain(parse(text), shape)
+    except PipelineError as problem:
+        return {"rows": [], "error": problem.reason.replace(".0", "")}  # JavaScript has no 1.0
+    rows = [
+        {
+            "text": str(row.layer),
+            "shape": list(row.output),
+            "sums": list(row.sums),
+            "field": list(row.receptive_field),
+            "names": _kernel_names(row.layer, row.output[0]),
+            "parameters": row.parameters,
+        }
+        for row in explained.rows
+    ]
+    return {"rows": rows, "error": None}
+
+
+def arguments_of(text) -> list:
+    """What a text means; 1 and 1.0 are alike, which JavaScript does not tell apart."""
+    return [(layer.name, layer.args, layer.arguments) for layer in parse(text).layers]
+
+
+@pytest.mark.parametrize("spoiled", [False, True])
+def test_what_is_said_of_random_layers_is_what_python_says(follow, spoiled):
+    rng, cases = random.Random(3 + spoiled), []
+    for name in LAYERS:
+        cases += [(text, shape, None, 0) for text, shape in random_texts(rng, name, spoiled=spoiled)]
+    errors = 0
+    for (text, shape, *_), said in zip(cases, follow(cases, "edge | roberts_a | box(2)"), strict=True):
+        expected = python_says(text, shape)
+        reason = said["error"] and said["error"]["reason"].replace(".0", "")
+        errors += reason is not None
+        assert reason == expected["error"], f"{text} on {shape}"
+        for row, python in zip(said["rows"], expected["rows"], strict=True):
+            assert arguments_of(row.pop("text")) == arguments_of(python.pop("text")), text
+            assert row == python, f"{text} on {shape}"
+    assert errors > 100 if spoiled else errors < 150
+
+
+def test_random_layers_of_every_kind_are_torchs(follow):
     rng, cases, expected = random.Random(5), [], []
     generator = torch.Generator().manual_seed(5)
     for name in LAYERS:
-        made = 0
-        while made < EACH and name != "FractionalMaxPool2d":
-            shape = (rng.randint(1, 6), rng.randint(4, 17), rng.randint(4, 17))
-            text = write(rng, name, MAKERS[name](rng, *shape))
+        for text, shape in random_texts(rng, name, spoiled=False):
             try:
-                output = parse(text).shapes(shape)[0]
+                parse(text).shapes(shape)
             except PipelineError:
                 continue
-            x = torch.rand(1, *shape, generator=generator) * 8 - 4
-            layer, network = parse(text).layers[0], build(parse(text), channels=shape[0])
-            weights = weights_of(network[0])
-            cases.append(
-                {
-                    "layer": describe(layer, network[0], x[0], output),
-                    "input": x.flatten().tolist(),
-                    "shape": shape,
-                    "output": output,
-                    "weights": [] if weights is None else weights.flatten().tolist(),
-                }
-            )
-            expected.append((text, shape, network(x)[0].flatten().numpy()))
-            made += 1
-    for result, (text, shape, values) in zip(page.evaluate(RUN, cases), expected, strict=True):
-        np.testing.assert_allclose(np.array(result), values, rtol=1e-5, atol=1e-5, err_msg=f"{text} on {shape}")
+            x, seed = torch.rand(1, *shape, generator=generator) * 8 - 4, rng.randrange(1 << 40)
+            cases.append((text, shape, x.flatten().tolist(), seed))
+            expected.append(build(parse(text), channels=shape[0], seed=seed)(x)[0].flatten().numpy())
+    assert len(cases) > 5 * len(LAYERS)
+    for (text, shape, *_), said, values in zip(cases, follow(cases), expected, strict=True):
+        assert said["error"] is None, text
+        np.testing.assert_allclose(said["outputs"][0], values, rtol=1e-5, atol=1e-5, err_msg=f"{text} on {shape}")
+
+
+def test_random_pipelines_are_pythons_and_torchs(follow):
+    rng, shape = random.Random(11), (1, 30, 34)
+    x = torch.rand(1, *shape, generator=torch.Generator().manual_seed(2)) * 4
+    pipelines = [random_pipeline(rng, shape, most=6) for _ in range(60)]
+    known = " | ".join(f"Filter2d({text})" for text in ("roberts_a", "box(2)", "gaussian(3)", "emboss", "edge"))
+    said = follow([(str(one), shape, x.flatten().tolist(), 7) for one in pipelines], known)
+    for pipeline, one in zip(pipelines, said, strict=True):
+        expected = python_says(str(pipeline), shape)
+        assert [row["sums"] for row in one["rows"]] == [row["sums"] for row in expected["rows"]], pipeline
+        assert [row["field"] for row in one["rows"]] == [row["field"] for row in expected["rows"]], pipeline
+        assert arguments_of(one["text"]) == arguments_of(str(pipeline))
+        for values, tensor in zip(one["outputs"], activations(build(pipeline, seed=7), x), strict=True):
+            largest = tensor[tensor.isfinite()].abs().max().item()
+            np.testing.assert_allclose(values, tensor.flatten(), rtol=1e-5, atol=1e-5 * largest, err_msg=str(pipeline))
