@@ -25,6 +25,7 @@ BELOW = {  # package: those that it may import besides itself
 }
 LIBRARIES = {  # package: what it may import besides the standard library
     "weights": {"numpy"},
+    "gray": {"numpy"},
     "images": {"PIL", "numpy", "zlib_ng"},
     "files": {"PIL", "numpy"},
     "engine": {"PIL", "numpy", "torch"},

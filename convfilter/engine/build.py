@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from convfilter.errors import InputError
-from convfilter.gray.norm import LARGEST, SMALLEST
 from convfilter.gray.rounding import CERTAIN, ROUNDING
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
@@ -84,48 +83,6 @@ def activations(network: nn.Sequential, x: torch.Tensor) -> Iterator[torch.Tenso
     for module in network:
         x = module(x)
         yield x
-
-
-@np.errstate(over="ignore")  # what becomes infinite lies outside, and saturates
-def quantise(
-    values: np.ndarray,
-    black: float,
-    white: float,
-    bits: int = 8,
-    *,
-    absolute: bool = False,
-    ends: tuple[float, float] | None = None,
-) -> np.ndarray:
-    """Return pixels of 8 or 16 bits: ``black`` gives 0, ``white`` 255 or 65535, and what lies outside saturates.
-
-    ``values`` are float32 of any shape, and are overwritten; ``ends`` are the least and the greatest, if known: they
-    tell whether anything must be clipped. Where black is white, all is 0. Halves go to the even pixel, as numpy and
-    torch round.
-
-    >>> quantise(np.array([-1.0, 0.0, 1.0, 9.0], np.float32), -1, 1).tolist()
-    [0, 128, 255, 255]
-    """
-    levels = (1 << bits) - 1
-    dtype = np.uint8 if bits == 8 else np.uint16
-    if black == white:
-        return np.zeros(values.shape, dtype)
-    if absolute:
-        np.abs(values, out=values)
-    number = np.float32 if SMALLEST < white - black < LARGEST else np.float64
-    values = values.astype(number, copy=False)
-    black, scale = number(black), number(levels / (white - black))
-    values -= black
-    values *= scale
-    np.rint(values, out=values)
-    if absolute or ends is None or not _are_levels(ends, black, scale, levels):
-        np.clip(values, 0, levels, out=values)
-    return values.astype(dtype)
-
-
-def _are_levels(ends: tuple[float, float], black: np.floating, scale: np.floating, levels: int) -> bool:
-    """Whether quantising gives levels of these two values, and so of all between them, without clipping."""
-    low, high = np.rint((np.array(ends, black.dtype) - black) * scale)
-    return bool(low >= 0 and high <= levels)
 
 
 def explain_nonfinite(pipeline: Pipeline, network: nn.Sequential, x: torch.Tensor) -> InputError:

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convfilter.engine.algorithms import Step, choose_steps
-from convfilter.engine.build import quantise, to_tensor
+from convfilter.engine.build import to_tensor
 from convfilter.engine.intervals import can_cut
 from convfilter.engine.route import Route, Run, Tile, find_route, travel
 from convfilter.engine.threads import ONE, Cores, alone
+from convfilter.gray.norm import GrayScale
+from convfilter.gray.quantise import level_type, quantise
 from convfilter.language.pipeline import Pipeline
 from convfilter.layers.shapes import Shape
 
@@ -128,24 +130,20 @@ class Output:
         self._fill(floats, lambda number, channel: channel)
         return floats
 
-    def picture(
-        self, limits: Sequence[tuple[float, float]], bits: int = 8, *, absolute: bool = False
-    ) -> NDArray[np.integer]:
-        """Return the output as pixels, (C, H, W); each channel has its ``limits`` (black, white)."""
-        pixels = np.empty(self.shape, _pixel(bits))
-        self._fill(pixels, self._draw(limits, bits, absolute))
+    def picture(self, scales: Sequence[GrayScale], bits: int = 8) -> NDArray[np.unsignedinteger]:
+        """Return the output as pixels, (C, H, W), each channel on its scale."""
+        pixels = np.empty(self.shape, level_type(bits))
+        self._fill(pixels, self._draw(scales, bits))
         return pixels
 
-    def pixels(
-        self, limits: Sequence[tuple[float, float]], bits: int = 8, *, absolute: bool = False
-    ) -> Iterator[NDArray[np.integer]]:
+    def pixels(self, scales: Sequence[GrayScale], bits: int = 8) -> Iterator[NDArray[np.unsignedinteger]]:
         """Yield the output as pixels in bands (C, n, W) from top to bottom, each made when it is asked for."""
         channels, _, width = self.shape
-        draw = self._draw(limits, bits, absolute)
+        draw = self._draw(scales, bits)
 
         def make_band(makes: list[Callable[[], Tile]]) -> NDArray[np.integer]:
             tiles = [make() for make in makes]
-            band = np.empty((channels, tiles[0].rows.stop - tiles[0].rows.start, width), _pixel(bits))
+            band = np.empty((channels, tiles[0].rows.stop - tiles[0].rows.start, width), level_type(bits))
             for tile in tiles:
                 _write(tile, band[:, :, tile.columns], draw)
             return band
@@ -159,9 +157,9 @@ class Output:
 
         self.cores.map(put, list(chain.from_iterable(self.bands)))
 
-    def _draw(self, limits: Sequence[tuple[float, float]], bits: int, absolute: bool) -> Change:
-        def draw(number: int, channel: NDArray[np.float32]) -> NDArray[np.integer]:
-            return quantise(channel, *limits[number], bits, absolute=absolute, ends=self.ranges[number])
+    def _draw(self, scales: Sequence[GrayScale], bits: int) -> Change:
+        def draw(number: int, channel: NDArray[np.float32]) -> NDArray[np.unsignedinteger]:
+            return quantise(channel, scales[number], bits, ends=self.ranges[number])
 
         return draw
 
@@ -169,10 +167,6 @@ class Output:
 def _write(tile: Tile, out: NDArray[np.generic], change: Change) -> None:
     for number, place in enumerate(out):
         place[:] = change(number, tile.channel(number))[:, : place.shape[1]]
-
-
-def _pixel(bits: int) -> type:
-    return np.uint8 if bits == 8 else np.uint16
 
 
 def filter_picture(

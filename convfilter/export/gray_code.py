@@ -2,49 +2,65 @@
 
 from collections.abc import Iterator
 
-from convfilter.gray.norm import LARGEST, SMALLEST, Norm
+from convfilter.gray.norm import LARGEST, SMALLEST, GrayScale, Norm
 from convfilter.numbers import write_double
 
 
 def write_levels(norm: Norm, white: float, bits: int, noise: float) -> Iterator[str]:
-    """Yield the statements that turn ``values`` into ``pixels`` of 8 or 16 ``bits``, as ``Norm.limits`` says.
+    """Yield the statements that turn ``values`` into ``pixels`` of 8 or 16 ``bits``, as ``Norm.scale`` says.
 
     ``white`` is a white pixel's value in the tensor; a difference of up to ``noise`` is put down to rounding.
 
     >>> print(*write_levels(Norm(vmin=0.0, vmax=9.0), 255, 8, 0.0), sep="\\n")
     low, high = 0, 9
-    scale = 255 / (high - low)
-    pixels = ((values - low) * scale).round().clamp(0, 255).byte().numpy()
+    pixels = ((values - low) * (255 / (high - low))).round().clamp(0, 255).byte().numpy()
+    >>> print(*write_levels(Norm("symmetric"), 255, 8, 0.01), sep="\\n")
+    low, high = values.min().item(), values.max().item()
+    if high - low <= 0.01:  # flat: the gray of its value
+        low, high = 0, 255
+    else:
+        high = max(-low, high)
+        low = -high
+    pixels = ((values - low) * (255 / (high - low))).round().clamp(0, 255).byte().numpy()
     """
     levels = (1 << bits) - 1
-    black = None if norm.vmin is None else write_double(norm.vmin)
-    bright = None if norm.vmax is None else write_double(norm.vmax)
-    values = "values.abs()" if norm.mode == "abs" else "values"
-    if norm.mode == "clip":
-        black, bright = map(write_double, norm.limits(0.0, 0.0, white)[:2])
-    one_end = norm.mode != "clip" and (norm.vmin is None) != (norm.vmax is None)
-    fixed = black is not None and bright is not None
-    end = max(abs(one or 0) for one in (norm.vmin, norm.vmax))
-    if end > LARGEST or (fixed and norm.mode != "clip" and norm.vmax - norm.vmin < SMALLEST):
-        values += ".double()"
-    if norm.mode == "symmetric" and not fixed:
-        yield "top = values.abs().max().item()"
-        yield f"top = top if top > {noise:.9g} else 1"
-    low = black or {"minmax": "values.min().item()", "abs": "0", "symmetric": "-top"}.get(norm.mode)
-    high = (
-        bright or {"minmax": "values.max().item()", "abs": "values.abs().max().item()", "symmetric": "top"}[norm.mode]
-    )
-    yield f"low, high = {low}, {high}"
-    if one_end and noise and not bright and norm.mode != "symmetric":
-        least = "values.min().item()" if norm.mode == "minmax" else "0"
-        yield f"high = high if high - {least} > {noise:.9g} else {least}"
-    if one_end:  # beyond all values it saturates
-        yield "low = low if low < high else high - 1" if bright else "high = high if high > low else low + 1"
+    flat = norm.scale(0.0, 0.0, white)  # and that of any channel, where no range is needed
+    if norm.mode == "abs":
+        yield "values = values.abs()"
+    if norm.needs_range:
+        yield "low, high = values.min().item(), values.max().item()"
+        is_flat = f"high - low <= {noise:.9g}" if noise else "low == high"
+        yield f"if {is_flat}:  # flat: the gray of its value"
+        yield f"    {_write_ends(flat)}"
+        other = list(_write_scale(norm))
+        yield from ["else:", *(f"    {line}" for line in other)] if other else []
+    else:
+        yield _write_ends(flat)
+    ends = [abs(end) for end in (norm.vmin, norm.vmax) if end is not None]
+    double = max(ends, default=0) > LARGEST or (len(ends) == 2 and norm.vmax - norm.vmin < SMALLEST)
+    values = "values.double()" if double else "values"
     scale = f"{levels} / (high - low)"
-    if (one_end and end > 2**52) or (fixed and black == bright):  # where 1 more is no more
+    if (norm.needs_range and max(ends, default=0) > 2**52) or flat.black == flat.white:  # where 1 more is no more
         scale += " if high != low else 0"
-    elif not fixed and not one_end and norm.mode != "symmetric":
-        scale += f" if high - low > {noise:.9g} else 0" if noise else " if high != low else 0"
-    yield f"scale = {scale}"
     kind = "byte()" if bits == 8 else "to(torch.uint16)"
-    yield f"pixels = (({values} - low) * scale).round().clamp(0, {levels}).{kind}.numpy()"
+    yield f"pixels = (({values} - low) * ({scale})).round().clamp(0, {levels}).{kind}.numpy()"
+
+
+def _write_ends(scale: GrayScale) -> str:
+    return f"low, high = {write_double(scale.black)}, {write_double(scale.white)}"
+
+
+def _write_scale(norm: Norm) -> Iterator[str]:
+    """The statements that make the scale of a channel of its minimum ``low`` and maximum ``high``."""
+    if norm.mode == "abs":
+        yield "values = values.abs()"
+        yield "low, high = 0, max(-low, high)"
+    elif norm.mode == "symmetric":
+        yield "high = max(-low, high)"
+        yield "low = -high"
+    if norm.vmin is not None:
+        yield f"low = {write_double(norm.vmin)}"
+        yield "high = high if high > low else low + 1"
+    if norm.vmax is not None:
+        yield f"high = {write_double(norm.vmax)}"
+        yield "low = low if low < high else high - 1"

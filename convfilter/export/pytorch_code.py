@@ -102,8 +102,9 @@ def write_code(
         y = network(x)[0]
     <BLANKLINE>
     low, high = y[0].min().item(), y[0].max().item()
-    scale = 255 / (high - low) if high != low else 0
-    pixels = ((y[0] - low) * scale).round().clamp(0, 255).byte().numpy()
+    if low == high:  # flat: the gray of its value
+        low, high = 0, 255
+    pixels = ((y[0] - low) * (255 / (high - low))).round().clamp(0, 255).byte().numpy()
     Image.fromarray(pixels).save("a_edge.png")
     <BLANKLINE>
     """

@@ -8,9 +8,10 @@ import numpy as np
 
 import convfilter
 from convfilter.engine import tiles
-from convfilter.engine.build import activations, build, explain_nonfinite, quantise, rounding_noise, to_tensor
+from convfilter.engine.build import activations, build, explain_nonfinite, rounding_noise, to_tensor
 from convfilter.engine.threads import ONE, Cores, one_thread
-from convfilter.gray.norm import Norm
+from convfilter.gray.norm import GrayScale, Norm
+from convfilter.gray.quantise import level_type, quantise
 from convfilter.images import png
 from convfilter.images.contact_sheet import Panel, draw_sheet, fit, name_channel, plan_sheet
 from convfilter.images.reader import Picture
@@ -32,14 +33,12 @@ class Output:
 
 @dataclass(frozen=True)
 class Shade:
-    """How one channel becomes gray: its number, least and greatest value, and the values of black and of white."""
+    """How one channel becomes gray: its number, minimum, maximum and gray scale."""
 
     channel: int
     low: float
     high: float
-    black: float
-    white: float
-    flat: bool
+    scale: GrayScale
 
 
 class Whole:
@@ -52,14 +51,12 @@ class Whole:
     def floats(self) -> np.ndarray:
         return self.y
 
-    def pixels(self, limits, bits: int = 8, *, absolute: bool = False) -> Iterator[np.ndarray]:
+    def pixels(self, scales, bits: int = 8) -> Iterator[np.ndarray]:
         """Yield bands (C, n, W) of about a megapixel."""
         tall = max(1, (1 << 20) // (self.shape[0] * self.shape[2]))
         for top in range(0, self.shape[1], tall):
             band = self.y[:, top : top + tall]
-            yield np.stack(
-                [quantise(x.copy(), *ends, bits, absolute=absolute) for x, ends in zip(band, limits, strict=True)]
-            )
+            yield np.stack([quantise(x.copy(), scale, bits) for x, scale in zip(band, scales, strict=True)])
 
 
 class Darkroom:
@@ -108,7 +105,7 @@ class Darkroom:
                 self.pipeline, self.network, to_tensor(picture.values, picture.white, self.options.white)
             )
         return [
-            Shade(channel, *ranges[channel], *self.norm.limits(*ranges[channel], self.options.white, self.noise[layer]))
+            Shade(channel, *ranges[channel], self.norm.scale(*ranges[channel], self.options.white, self.noise[layer]))
             for channel in self.options.channels or range(len(ranges))
             if channel < len(ranges)
         ]
@@ -122,7 +119,7 @@ class Darkroom:
         elif count == 1:
             rows = [(band[0] for band in self.bands(output, shades))]
         else:
-            pixels = np.empty(output.shape, np.uint8 if bits == 8 else np.uint16)
+            pixels = np.empty(output.shape, level_type(bits))
             top = 0
             for band in self.bands(output, shades):
                 pixels[:, top : top + band.shape[1]] = band
@@ -140,7 +137,11 @@ class Darkroom:
             if self.options.suffix == ".npy":
                 np.lib.format.write_array(file, np.ascontiguousarray(bands[0]), allow_pickle=False)
                 return
-            text = {png.CHANNEL: str(shade.channel), png.BLACK: repr(shade.black), png.WHITE: repr(shade.white)}
+            text = {
+                png.CHANNEL: str(shade.channel),
+                png.BLACK: repr(shade.scale.black),
+                png.WHITE: repr(shade.scale.white),
+            }
             self.write_png(file, bands, shape[2], shape[1], layer, text, bits=self.options.bits)
 
         return write
@@ -157,11 +158,10 @@ class Darkroom:
             def panels() -> Iterator[Panel]:
                 scale = self.options.white / picture.white
                 low, high = float(picture.values.min()) * scale, float(picture.values.max()) * scale
-                shown = quantise(picture.values.astype(np.float32), 0.0, picture.white)
+                shown = quantise(picture.values.astype(np.float32), GrayScale(0.0, picture.white))
                 yield Panel(fit(shown, layout.box), "input", (low, high), is_input=True)
                 for shade in shades:
-                    absolute = self.norm.mode == "abs"
-                    shown = quantise(floats[shade.channel].copy(), shade.black, shade.white, absolute=absolute)
+                    shown = quantise(floats[shade.channel].copy(), shade.scale)
                     label = name_channel(layout, shade.channel, names[shade.channel])
                     yield Panel(fit(shown, layout.box), label, (shade.low, shade.high))
 
@@ -171,15 +171,17 @@ class Darkroom:
         return write
 
     def bands(self, output: tiles.Output | Whole, shades: list[Shade]) -> Iterator[np.ndarray]:
-        limits = [(0.0, 0.0)] * output.shape[0]  # channels that are not written are not computed with
+        scales = [GrayScale(0.0, 0.0)] * output.shape[0]  # channels that are not written are not computed with
         for shade in shades:
-            limits[shade.channel] = (shade.black, shade.white)
-        return output.pixels(limits, self.options.bits, absolute=self.norm.mode == "abs")
+            scales[shade.channel] = shade.scale
+        return output.pixels(scales, self.options.bits)
 
     def notes(self, layer: int, shades: list[Shade]) -> tuple[str, ...]:
         where = f"layer {layer + 1}, " if self.options.steps else ""
         return tuple(
-            f"{where}channel {shade.channel} is flat: every value is {shade.low:g}" for shade in shades if shade.flat
+            f"{where}channel {shade.channel} is flat: every value is {shade.low:g}"
+            for shade in shades
+            if shade.scale.flat
         )
 
     def text(self, layer: int) -> str:

@@ -15,8 +15,10 @@ from side_by_side import Row, arguments, report, take_turns
 
 from convfilter import parse
 from convfilter.engine import tiles
-from convfilter.engine.build import build, quantise, to_tensor
+from convfilter.engine.build import build, to_tensor
 from convfilter.engine.threads import Cores
+from convfilter.gray.norm import GrayScale
+from convfilter.gray.quantise import quantise
 
 CORES = 2
 THREADS = Cores(CORES)
@@ -28,7 +30,7 @@ def ours(text: str, picture: np.ndarray):
 
     def run() -> np.ndarray:
         output = tiles.filter_picture(segments, picture, 255, cores=THREADS)
-        return output.picture(output.ranges)
+        return output.picture([GrayScale(*ends) for ends in output.ranges])
 
     return run
 
@@ -39,7 +41,7 @@ def plain(text: str, picture: np.ndarray):
     @torch.inference_mode()
     def run() -> np.ndarray:
         channels = network(to_tensor(picture, 255))[0].numpy()
-        return np.stack([quantise(channel, channel.min(), channel.max()) for channel in channels])
+        return np.stack([quantise(channel, GrayScale(channel.min(), channel.max())) for channel in channels])
 
     return run
 

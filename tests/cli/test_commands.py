@@ -290,13 +290,52 @@ def test_clip_equals_scipys_correlate(convfilter, kernel, mode):
     assert abs(pixels(done.stdout.strip()) - np.rint(truth.clip(0, 255))).max() <= 1
 
 
-def test_a_flat_channel_is_black_and_noted(convfilter):
+@pytest.mark.parametrize("norm", ["minmax", "clip", "abs", "symmetric"])
+@pytest.mark.parametrize(
+    ("text", "gray"),
+    [
+        *((text, 0) for text in ("sobel", "scharr", "roberts", "prewitt", "Filter2d(freichen_x)", "log", "laplace")),
+        *((text, 77) for text in ("blur(sigma=2)", "Identity", "Upsample(scale_factor=3, mode='bicubic')")),
+        ("Threshold(99, 255)", 255),
+        ("Threshold(99, 300)", 255),
+    ],
+)
+def test_a_flat_channel_is_drawn_in_its_own_gray_and_noted(convfilter, text, gray, norm):
     save("flat.png", np.full((20, 20), 77, np.uint8))
-    for text in ("sobel", "scharr", "roberts", "prewitt", "Filter2d(freichen_x)", "log", "blur(sigma=2)", "block"):
-        done = convfilter("run", text, "flat.png", "--channels", "0")
-        assert done.exit_code == 0
-        if text != "block":
-            assert "channel 0 is flat" in done.stderr and pixels(done.stdout.split()[0]).max() == 0, text
+    for white in ("255", "1") if "Threshold" not in text else ("255",):
+        done = convfilter("run", text, "flat.png", "--norm", norm, "--white", white)
+        assert done.exit_code == 0 and "channel 0 is flat" in done.stderr
+        assert (pixels(done.stdout.split()[0]) == gray).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "gray"),
+    [
+        (["--vmin", "0", "--vmax", "154"], 128),
+        (["--vmax", "77"], 255),
+        (["--vmin", "77"], 0),
+        (["--vmin", "-101"], 128),  # from it to white
+        (["--vmin", "300"], 0),
+        (["--vmax", "-5"], 255),
+    ],
+)
+def test_a_flat_channel_is_drawn_on_the_scale_that_is_given(convfilter, options, gray):
+    save("flat.png", np.full((20, 20), 77, np.uint8))
+    done = convfilter("run", "Identity", "flat.png", *options)
+    assert "channel 0 is flat" in done.stderr and (pixels(done.stdout.strip()) == gray).all()
+
+
+def test_a_flat_channel_is_drawn_in_its_own_gray_on_the_sheet_and_in_16_bits(convfilter):
+    lines = np.full((60, 60), 255, np.uint8)
+    lines[::4] = 0  # which max pooling takes away
+    save("lines.png", lines)
+    done = convfilter("run", "MaxPool2d(2, 1)", "lines.png", "--grid")
+    sheet = np.asarray(Image.open(done.stdout.strip()).convert("L"))
+    assert (sheet == 255).sum() >= 59 * 59  # the panel: elsewhere the sheet is darker
+    done = convfilter("run", "MaxPool2d(2, 1)", "lines.png", "--bits", "16")
+    written = Image.open(done.stdout.strip())
+    assert (pixels(done.stdout.strip()) == 65535).all()
+    assert (written.text["convfilter:black"], written.text["convfilter:white"]) == ("0.0", "255.0")
 
 
 HUGE = "Conv2d(1, 1, 1, bias=False, weight=[[[1e30]]])"

@@ -11,8 +11,10 @@ import torch
 
 from convfilter import PipelineError, parse
 from convfilter.engine import tiles
-from convfilter.engine.build import activations, build, quantise, to_tensor
+from convfilter.engine.build import activations, build, to_tensor
 from convfilter.engine.threads import Cores
+from convfilter.gray.norm import GrayScale
+from convfilter.gray.quantise import quantise
 
 ACTIVATIONS = ["ReLU", "Sigmoid", "Tanh", "ELU", "Softplus", "LeakyReLU(0.1)", "Hardtanh", "GELU", "PReLU", "Softsign"]
 
@@ -270,6 +272,7 @@ def check(text: str, values: np.ndarray, scale: float = 255.0, keep: int = 1 << 
     worst = np.abs(floats - expected).max()
     assert worst <= allowed, f"{at}: {worst} off, where {allowed} is allowed"
     assert output.ranges == [(channel.min(), channel.max()) for channel in floats], at
-    pixels = np.concatenate(list(output.pixels(output.ranges)), 1)
-    for channel, floats_, (low, high) in zip(pixels, floats, output.ranges, strict=True):
-        assert (channel == quantise(floats_.copy(), low, high)).all(), at
+    scales = [GrayScale(*ends) for ends in output.ranges]
+    pixels = np.concatenate(list(output.pixels(scales)), 1)
+    for channel, floats_, scale in zip(pixels, floats, scales, strict=True):
+        assert (channel == quantise(floats_.copy(), scale)).all(), at

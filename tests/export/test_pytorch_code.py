@@ -81,8 +81,9 @@ def test_the_tutorial_as_a_script():
         "",
         "for channel, values in enumerate(y):",
         "    low, high = values.min().item(), values.max().item()",
-        "    scale = 255 / (high - low) if high != low else 0",
-        "    pixels = ((values - low) * scale).round().clamp(0, 255).byte().numpy()",
+        "    if low == high:  # flat: the gray of its value",
+        "        low, high = 0, 255",
+        "    pixels = ((values - low) * (255 / (high - low))).round().clamp(0, 255).byte().numpy()",
         '    Image.fromarray(pixels).save(f"a_tutorial_{channel}.png")',
     ]
 
