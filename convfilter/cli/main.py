@@ -129,7 +129,7 @@ def run(ctx: click.Context, pipeline: str, inputs: tuple[str, ...], presets_file
                 "through every layer. Column, row and channel count from 0.")  # fmt: skip
 @options.option(RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @options.CODE
-@options.of_run("white", "background", "seed")
+@options.of_run("white", "background", "seed", "until")
 @options.PRESETS_FILE
 @click.pass_context
 def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwargs) -> None:
@@ -145,14 +145,15 @@ def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwarg
     from convfilter.cli.answers import answer
 
     chosen = _take_options(kwargs)
-    for text in answer(parse(pipeline, presets=_presets(ctx, presets_file)), chosen, **kwargs):
+    parsed = _prepare(parse(pipeline, presets=_presets(ctx, presets_file)), chosen)
+    for text in answer(parsed, chosen, **kwargs):
         click.echo(text)
 
 
 @cli.command(cls=options.Command, short_help="A web page that shows a picture layer by layer.")
 @click.argument("pipeline")
 @click.argument("image", metavar="IMAGE")
-@options.of_run("white", "background", "seed")
+@options.of_run("white", "background", "seed", "until")
 @options.PRESETS_FILE
 @options.option(PICTURES_OUT, "-o", "--output", metavar="PATH",
                 help="A file name, a folder, or - for standard output.  [default: beside the picture]")  # fmt: skip
@@ -174,7 +175,8 @@ def report(
       convfilter report tutorial photo.png
       convfilter report 'Conv2d(1, 8, 3) | ReLU | MaxPool2d(2)' photo.png -o page.html
     """
-    parsed = parse(pipeline, presets=_presets(ctx, presets_file))
+    chosen = Options(until=kwargs.pop("until"))
+    parsed = _prepare(parse(pipeline, presets=_presets(ctx, presets_file)), chosen)
     from convfilter.report.write import write_report
 
     path = write_report(parsed, image, output, text=pipeline, **kwargs)
@@ -284,6 +286,7 @@ def _user_presets(file: str | None) -> Mapping[str, Preset]:
 
 def _run(ctx: click.Context, pipeline: Pipeline, inputs: tuple[str, ...], kwargs: dict) -> None:
     chosen = _take_options(kwargs)
+    pipeline = _prepare(pipeline, chosen, quiet=kwargs["quiet"])
     if kwargs.pop("code"):
         from convfilter.export.script import write_script
 
@@ -294,6 +297,14 @@ def _run(ctx: click.Context, pipeline: Pipeline, inputs: tuple[str, ...], kwargs
     from convfilter.cli.batch import run_batch
 
     sys.exit(run_batch(pipeline, inputs, chosen, **kwargs))
+
+
+def _prepare(pipeline: Pipeline, chosen: Options, *, quiet: bool = False) -> Pipeline:
+    """Return the pipeline up to ``--until``, and say what is to be noted of it."""
+    pipeline = chosen.cut(pipeline)
+    for note in () if quiet else pipeline.notes:
+        _say(f"note: {note}")
+    return pipeline
 
 
 def _take_options(kwargs: dict) -> Options:

@@ -78,4 +78,5 @@ def _work(
 ) -> Work:
     pipeline = parse(pipeline) if isinstance(pipeline, str) else pipeline
     inputs = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
-    return Work(pipeline, make_options(given).check(pipeline), [os.fspath(path) for path in inputs], passed_over)
+    options = make_options(given).check(pipeline)
+    return Work(options.cut(pipeline), options, [os.fspath(path) for path in inputs], passed_over)

@@ -18,6 +18,7 @@ class Keywords(TypedDict, total=False):
     max_memory: int | str | None
     max_pixels: int
     seed: int
+    until: int | str | None
     exact: bool
     output: str | PathLike[str] | None
     name: str | None

@@ -27,6 +27,11 @@ def text(value: Any) -> str:
     return value
 
 
+def layer(value: Any) -> str:
+    """Return the name of a layer, or its index, as a text."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else text(value)
+
+
 def path(value: Any) -> str:
     """Return the path of a file or folder as a text."""
     try:

@@ -106,6 +106,10 @@ class Options:
     )  # fmt: skip
 
     seed: int = option(0, PIPELINE, "Seed of the random weights.", values.whole(0, 2**63 - 1), metavar="N")
+    until: str | None = option(
+        None, PIPELINE, "Stop after this layer: its index, from 0, or its name in a printed model: features.6.",
+        values.layer, metavar="LAYER", takes="int | str | None",
+    )  # fmt: skip
     exact: bool = option(
         False, PIPELINE, "Plain nn.Sequential on the whole picture: slower, and the reference for everything else."
     )
@@ -190,12 +194,21 @@ class Options:
             raise UsageError("--grid draws a picture, and npy holds numbers; choose one of them")
         if self.keep and not self.grid:
             raise UsageError("--keep goes with --grid: it keeps the single pictures beside the sheet")
+        pipeline = self.cut(pipeline)
         count = pipeline.channels(1)
         for channel in self.channels or ():
             if not 0 <= channel < count:
                 last = f"channels 0 to {count - 1}" if count > 1 else "channel 0 only"
                 raise UsageError(f"--channels {channel}: the pipeline gives {last}")
         return self
+
+    def cut(self, pipeline: Pipeline) -> Pipeline:
+        """Return the pipeline up to ``until``.
+
+        Raises:
+            UsageError: it has no such layer.
+        """
+        return pipeline if self.until is None else pipeline.until(self.until)
 
 
 SETTINGS: Mapping[str, Setting] = {one.name: one.metadata[""] for one in fields(Options)}

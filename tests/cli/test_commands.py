@@ -511,3 +511,20 @@ def test_a_pipeline_that_makes_too_many_pixels_is_refused_before_decoding(convfi
         done = convfilter("run", text, "p.png", *more)
         assert done.exit_code == 1 and "pixels of it" in done.stderr and "--max-pixels" in done.stderr
     assert os.listdir() == ["p.png"]
+
+
+def test_a_printed_model_runs_to_its_last_image_or_to_a_layer(program, tmp_path):
+    (tmp_path / "net.txt").write_text(
+        "VGG((features): Sequential((0): Conv2d(1, 2, kernel_size=(3, 3)) (1): ReLU()) (fc): Linear(in_features=2))"
+    )
+    Image.effect_noise((20, 16), 90).save(tmp_path / "a.png")
+    done = program.run("run", "@net.txt", "a.png", "--format", "npy", cwd=tmp_path)
+    assert done.returncode == 0 and b"note: fc (Linear) and what follows it are left out" in done.stderr
+    done = program.run("run", "@net.txt", "a.png", "--format", "npy", "--until", "features.0", "-o", "x", cwd=tmp_path)
+    assert done.returncode == 0 and b"left out" not in done.stderr
+    before, after = (np.load(tmp_path / name) for name in ("x/a_net_0.npy", "a_net_0.npy"))
+    assert before.min() < 0 and np.array_equal(np.maximum(before, 0), after)
+    done = program.run("run", "@net.txt", "a.png", "--until", "fc", cwd=tmp_path)
+    assert done.returncode == 2 and b"--until fc: the pipeline has no such layer; there are 0 to 1" in done.stderr
+    done = program.run("explain", "edge | ReLU | Tanh", "--until", "1", cwd=tmp_path)
+    assert b"ReLU" in done.stdout and b"Tanh" not in done.stdout
