@@ -1,6 +1,6 @@
 // How numbers become visible: elements, written numbers, colours, pictures, the lens, matrices and curves.
 
-const settings = { colours: "auto", scale: "channel" };
+const settings = { colours: "auto", scale: "before" };
 
 function el(name, attributes = {}, ...children) {
   const svg = ["svg", "path", "line", "circle", "text"].includes(name);
@@ -36,14 +36,6 @@ const dark = () => {
 };
 
 // 256 colours from the first stop to the last. The diverging ones meet at 0 in the page's own shade.
-const STOPS = {
-  gray: [[0, 0, 0], [255, 255, 255]],
-  light: [[5, 48, 97], [33, 102, 172], [67, 147, 195], [146, 197, 222], [209, 229, 240], [247, 247, 247],
-    [253, 219, 199], [244, 165, 130], [214, 96, 77], [178, 24, 43], [103, 0, 31]],
-  dark: [[190, 222, 255], [112, 178, 244], [58, 130, 212], [36, 84, 150], [27, 48, 84], [22, 24, 29],
-    [84, 36, 28], [150, 58, 36], [212, 96, 58], [244, 150, 112], [255, 216, 190]],
-};
-
 function ramp(stops) {
   return Array.from({ length: 256 }, (_, i) => {
     const place = (i / 255) * (stops.length - 1), k = Math.min(stops.length - 2, Math.floor(place));
@@ -51,18 +43,29 @@ function ramp(stops) {
   });
 }
 
-const RAMPS = Object.fromEntries(Object.entries(STOPS).map(([name, stops]) => [name, ramp(stops)]));
+const RAMPS = Object.fromEntries(Object.entries(PAGE.ramps).map(([name, stops]) => [name, ramp(stops)]));
 const rampOf = (scheme) => RAMPS[scheme === "gray" ? "gray" : dark() ? "dark" : "light"];
 
-const signed = (t) => t > 0 && PAGE.tensors[t].low.some((value) => value < 0);
-const schemeOf = (t) => (settings.colours === "auto" ? (signed(t) ? "diverging" : "gray") : settings.colours);
+const FOLLOWING = ["curve", "maximum", "mean", "power", "softmax2d"]; // rules of activations and pooling
+const SMALL = 1 / 20; // a layer whose values take up less of the scale before it gets a scale of its own
 
-// Which values the first and the last colour stand for in a channel of a tensor.
+// The tensor whose scale tensor t is drawn on: an activation or a pooling layer keeps the scale of the layer before it.
+function scaleOf(t) {
+  const layer = PAGE.layers[t - 1];
+  if (settings.scale !== "before" || !layer || !(FOLLOWING.includes(layer.kind) || layer.name.includes("Pool2d"))) return t;
+  const before = scaleOf(t - 1), [low, high, least, most] = [t, before].flatMap((i) => [lowest(PAGE.tensors[i].low), highest(PAGE.tensors[i].high)]);
+  return low === high || high - low >= SMALL * (most - least) ? before : t;
+}
+
+// Which values the first and the last colour stand for in a channel of a tensor, as in scale.py: {scheme, low, high}.
 function limits(t, c) {
-  const group = settings.scale === "page" ? PAGE.tensors : [PAGE.tensors[t]];
-  const of = (name) => (settings.scale === "channel" ? [PAGE.tensors[t][name][c]] : group.flatMap((one) => one[name]));
+  const whose = scaleOf(t), tensor = PAGE.tensors[whose], alone = settings.scale === "channel" || settings.scale === "before";
+  const group = settings.scale === "page" ? PAGE.tensors : [tensor];
+  const of = (name) => (alone ? [tensor[name][c]] : group.flatMap((one) => one[name]));
   const low = lowest(of("low")), high = highest(of("high"));
-  const scheme = schemeOf(t);
+  if (low === high && whose === t) return { scheme: "gray", low: 0, high: PAGE.white };
+  const signed = whose > 0 && tensor.low.some((value) => value < 0);
+  const scheme = settings.colours === "auto" ? (signed ? "diverging" : "gray") : settings.colours;
   if (scheme === "gray") return { scheme, low, high };
   const reach = highest(of("spread")) || Math.max(-low, high) || 1;
   return { scheme, low: -reach, high: reach };
@@ -76,28 +79,86 @@ function colour(value, { scheme, low, high }) {
 const css = (rgb) => `rgb(${rgb.join(" ")})`;
 const isLight = ([r, g, b]) => 0.299 * r + 0.587 * g + 0.114 * b > 140;
 
-// The picture of one channel, in the colours that are chosen.
-function paint(canvas, t, c) {
-  const { shape, factor, from, to } = PAGE.tensors[t];
-  const width = Math.ceil(shape[2] / factor), height = Math.ceil(shape[1] / factor), size = width * height;
+// The picture of one channel in as many dots as the screen has for it, each the mean of the values on its area: a canvas
+// that the browser scaled would show bands that are not in the data. With `last` [y, x], only pixels up to that one.
+function paint(canvas, t, c, last = null) {
+  const width = Math.round(canvas.clientWidth * devicePixelRatio), height = Math.round(canvas.clientHeight * devicePixelRatio);
+  if (!width || !height || c >= PAGE.tensors[t].low.length) return;
   canvas.width = width;
   canvas.height = height;
   const context = canvas.getContext("2d"), image = context.createImageData(width, height), scale = limits(t, c);
-  const bytes = carried.picture[t], pixels = new Uint32Array(image.data.buffer);
-  const colours = Uint32Array.from({ length: 256 }, (_, byte) => {
-    const rgb = colour(from[c] + ((to[c] - from[c]) * byte) / 255, scale);
-    return new Uint32Array(Uint8Array.of(...rgb, 255).buffer)[0];
-  });
-  for (let i = 0; i < size; i++) pixels[i] = colours[bytes[c * size + i]];
+  const colours = Uint32Array.from(rampOf(scale.scheme), (rgb) => new Uint32Array(Uint8Array.of(...rgb, 255).buffer)[0]);
+  const means = areaMeans(plane(t, c), PAGE.tensors[t].shape, width, height), pixels = new Uint32Array(image.data.buffer);
+  const factor = scale.high > scale.low ? 255 / (scale.high - scale.low) : 0;
+  for (let i = 0; i < means.length; i++) {
+    const share = (means[i] - scale.low) * factor;
+    pixels[i] = colours[share > 0 ? (share < 255 ? Math.round(share) : 255) : 0];
+  }
   context.putImageData(image, 0, 0);
+  if (!last) return;
+  const [, h, w] = PAGE.tensors[t].shape, tall = height / h, wide = width / w;
+  context.clearRect(0, Math.round((last[0] + 1) * tall), width, height);
+  context.clearRect(Math.round((last[1] + 1) * wide), Math.round(last[0] * tall), width, Math.round(tall) || 1);
 }
 
-// A frame as large as fits, in the picture's proportions, single pixels no larger than a fingertip.
-function fitFrame(frame, t, most = 420) {
+// A plane's values as the means over width x height equal areas, whose borders may cut through a pixel.
+function areaMeans({ values, width: across, height: down, factor }, [, h, w], width, height) {
+  const columns = shares(w, factor, width), rows = shares(h, factor, height);
+  const wide = new Float32Array(down * width), out = new Float32Array(height * width);
+  for (let y = 0; y < down; y++) {
+    for (let x = 0; x < width; x++) {
+      const { first, weights } = columns[x];
+      let sum = 0;
+      for (let k = 0; k < weights.length; k++) sum += weights[k] * values[y * across + first + k];
+      wide[y * width + x] = sum;
+    }
+  }
+  for (let y = 0; y < height; y++) {
+    const { first, weights } = rows[y];
+    for (let k = 0; k < weights.length; k++) {
+      const from = (first + k) * width, weight = weights[k];
+      for (let x = 0; x < width; x++) out[y * width + x] += weight * wide[from + x];
+    }
+  }
+  return out;
+}
+
+// For each of `count` equal parts of n pixels, the share of each cell of `factor` pixels in it: {first cell, weights}.
+function shares(n, factor, count) {
+  return Array.from({ length: count }, (_, i) => {
+    const start = (i * n) / count, end = ((i + 1) * n) / count, first = Math.floor(start / factor);
+    const last = Math.max(first, Math.ceil(end / factor - 1e-9) - 1), weights = [];
+    for (let cell = first; cell <= last; cell++) {
+      weights.push((Math.min(end, (cell + 1) * factor, n) - Math.max(start, cell * factor)) / (end - start));
+    }
+    return { first, weights };
+  });
+}
+
+// A picture that is drawn again whenever its size changes, or it comes into sight; `channel()` says which.
+const pictures = new Map();
+const resized = new ResizeObserver((entries) => entries.forEach(({ target }) => pictures.get(target)?.()));
+
+function picture(t, channel, last = () => null) {
+  const canvas = el("canvas", { "aria-hidden": "true" });
+  const draw = () => paint(canvas, t, channel(), last());
+  pictures.set(canvas, draw);
+  resized.observe(canvas);
+  return { canvas, draw };
+}
+
+function forgetPictures(place) {
+  for (const canvas of place.querySelectorAll("canvas")) {
+    resized.unobserve(canvas);
+    pictures.delete(canvas);
+  }
+}
+
+// A frame in the picture's proportions, no higher than `most`.
+function fitFrame(frame, t, most) {
   const [, height, width] = PAGE.tensors[t].shape;
   frame.style.aspectRatio = `${width} / ${height}`;
-  frame.style.maxWidth = `${Math.max(12, Math.min((most * width) / height, 32 * width))}px`;
-  frame.classList.toggle("coarse", width / PAGE.tensors[t].factor < 200);
+  frame.style.maxWidth = `${Math.max(12, (most * width) / height)}px`;
 }
 
 function placeMark(mark, t, [top, left, height, width]) {
@@ -109,7 +170,7 @@ function placeMark(mark, t, [top, left, height, width]) {
 }
 
 // The neighbourhood of a place, magnified: hatched outside of the picture, a line around each of `cells`.
-function magnify(canvas, t, c, [top, left], span, cells, approximateIsFine = true) {
+function magnify(canvas, t, c, [top, left], span, cells) {
   const [, h, w] = PAGE.tensors[t].shape, cell = Math.max(4, Math.round(360 / span)), side = cell * span;
   canvas.width = canvas.height = side;
   const context = canvas.getContext("2d"), scale = limits(t, c);
@@ -166,13 +227,17 @@ function matrix(caption, values, scale, mark = () => "") {
       if (value === null) return el("td", { class: mark(y, x) });
       const cell = el("td", { class: mark(y, x), title: write(value, 9) }, text(value));
       if (!Number.isFinite(value)) return cell;
+      if (scale.scheme === "diverging") {
+        if (value) cell.classList.add(value < 0 ? "n" : "p", `w${Math.min(8, Math.ceil((8 * Math.abs(value)) / scale.high - 1e-6))}`);
+        return cell;
+      }
       const shade = colour(value, scale);
       cell.style.backgroundColor = css(shade);
       cell.style.color = isLight(shade) ? "#111" : "#fff";
       return cell;
     })),
   );
-  const table = el("table", { class: values[0].length > 7 ? "matrix dense" : "matrix" }, el("caption", {}, caption));
+  const table = el("table", { class: values[0].length > 5 ? "matrix dense" : "matrix" }, el("caption", {}, caption));
   table.append(el("tbody", {}, body));
   return el("div", { class: "scroll" }, table);
 }
@@ -182,20 +247,21 @@ const around0 = (values) => {
   return { scheme: "diverging", low: -most, high: most };
 };
 
-// The same without numbers, for kernels too large to read.
-function heatmap(values, scale) {
-  const canvas = el("canvas", { class: "heatmap", role: "img", width: values[0].length, height: values.length });
+// The same without numbers, for kernels too large to read: planes side by side, with gaps between them.
+function heatmap(planes, scale) {
+  const [h, w] = [planes[0].length, planes[0][0].length], across = Math.min(planes.length, PLANES);
+  const canvas = el("canvas", { class: "planes", role: "img", width: across * (w + 1) - 1, height: Math.ceil(planes.length / across) * (h + 1) - 1 });
   const context = canvas.getContext("2d");
-  values.forEach((row, y) => row.forEach((value, x) => {
+  planes.forEach((values, i) => values.forEach((row, y) => row.forEach((value, x) => {
     if (!Number.isFinite(value)) return;
     context.fillStyle = css(colour(value, scale));
-    context.fillRect(x, y, 1, 1);
-  }));
-  canvas.setAttribute("aria-label", `${values.length}×${values[0].length} coefficients as colours`);
+    context.fillRect((i % across) * (w + 1) + x, Math.floor(i / across) * (h + 1) + y, 1, 1);
+  })));
+  canvas.setAttribute("aria-label", `${planes.length} × ${w}×${h} values: blue below 0, red above`);
   return canvas;
 }
 
-// The curve of an elementwise layer over the values that come in, and a dot to be placed on it.
+// The curve of an elementwise layer over its input values, and a dot to be placed on it.
 function plot(l, c) {
   const { low, high } = PAGE.tensors[l], from = lowest([0, ...low]), to = highest([0, ...high]);
   const xs = Array.from({ length: 241 }, (_, i) => from + ((to - from || 1) * i) / 240);
@@ -208,7 +274,7 @@ function plot(l, c) {
   const picture = el("svg", { viewBox: "0 0 300 160", class: "curve", role: "img", "aria-label": "The layer's curve" },
     el("line", { x1: 10, x2: 290, y1: Y(0), y2: Y(0) }), el("line", { x1: X(0), x2: X(0), y1: 10, y2: 150 }),
     el("path", { d: line }), el("text", { x: X(0) + 6, y: 14 }, write(top, 4)), el("text", { x: X(0) + 6, y: 158 }, bottom < 0 ? write(bottom, 4) : ""), dot);
-  const ends = el("p", { class: "ends" }, el("span", {}, write(from, 4)), el("span", {}, "what comes in"), el("span", {}, write(to, 4)));
+  const ends = el("p", { class: "ends" }, el("span", {}, write(from, 4)), el("span", {}, "input"), el("span", {}, write(to, 4)));
   const show = (x) => {
     const y = bend(l, c, x), seen = Number.isFinite(x) && Number.isFinite(y);
     dot.setAttribute("visibility", seen ? "visible" : "hidden");

@@ -1,22 +1,22 @@
-// The page itself: what is drawn when, and how the mouse, the keyboard and a finger choose a pixel.
+// The page itself: the strip, the sections that open and close, and the model that they draw.
+//
+// showModel(model) puts another model in the page's place (tensors and layers as values.js describes them; a layer may
+// have `facts`, the texts of its section by their data-fact) and draws everything again.
 
-const LENS = 15, LARGEST_LENS = 41, KERNELS = 16;
-const benches = [];
+const MINIS = 16; // channels that a closed section shows
+const LISTED = 2601; // weights of a kernel that can be listed in numbers
+const benches = []; // the panel of each layer that is open
 
-async function open() {
-  carried.exact = {};
-  carried.picture = {};
-  carried.weights = {};
-  for (const [t, tensor] of PAGE.tensors.entries()) {
-    if (tensor.exact) carried.exact[t] = await unpack(`exact-${t}`, tensor.exact);
-    carried.picture[t] = await unpack(`picture-${t}`, tensor.picture);
-    if (t && PAGE.layers[t - 1].weights) {
-      carried.weights[t - 1] = await unpack(`weights-${t - 1}`, PAGE.layers[t - 1].weights);
-    }
-  }
-  drawPicture();
-  for (const section of document.querySelectorAll(".layer")) benches.push(openBench(section));
-  redraw();
+async function start() {
+  await load();
+  channels = PAGE.tensors.map(() => 0);
+  choose(1, ...placeIn(1));
+  drawStrip();
+  foldable(document.getElementById("picture"), 0);
+  layerSections().forEach((section, l) => {
+    section.querySelectorAll(".channel").forEach((card, c) => drawCard(card, l, c));
+    foldable(section, l + 1);
+  });
   for (const name of ["colours", "scale"]) {
     const select = document.getElementById(name);
     settings[name] = select.value;
@@ -30,275 +30,204 @@ async function open() {
     redraw();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  document.querySelector(".strip").addEventListener("click", (event) => {
+    const link = event.target.closest("a");
+    if (link) document.querySelector(link.hash).open();
+  });
+  addEventListener("hashchange", openTarget);
+  openTarget();
   document.documentElement.dataset.ready = "true";
 }
 
+const layerSections = () => [...document.querySelectorAll(".layer")];
+
 function redraw() {
-  for (const canvas of document.querySelectorAll("canvas[data-tensor]")) {
-    paint(canvas, Number(canvas.dataset.tensor), Number(canvas.dataset.channel || 0));
+  for (const draw of pictures.values()) draw();
+  for (const bench of benches) {
+    bench?.repaint();
+    bench?.draw();
   }
-  for (const bench of benches) bench.redraw();
+  layerSections().forEach((section, l) => section.querySelectorAll(".kernel > canvas").forEach((canvas) => drawKernel(canvas.parentElement, l, Number(canvas.dataset.channel))));
 }
 
-function drawPicture() {
-  const frame = document.querySelector("#picture .frame");
-  fitFrame(frame, 0, 480);
-  frameExactPart(frame, 0);
-}
-
-// A dashed frame around what is carried exactly, where that is not all.
-function frameExactPart(frame, t) {
-  const { part, shape } = PAGE.tensors[t];
-  if (!part || (part[2] === shape[1] && part[3] === shape[2])) return;
-  const mark = el("div", { class: "part" });
-  placeMark(mark, t, part);
-  frame.append(mark);
-}
-
-function openBench(section) {
-  const l = Number(section.dataset.layer), layer = PAGE.layers[l], out = PAGE.tensors[l + 1].shape;
-  const state = { channel: 0, input: 0, y: 0, x: 0, held: false, choose(c) { state.input = c; show(); } };
-  [state.y, state.x] = placeIn(l);
-  const sides = section.querySelector(".sides"), sum = section.querySelector(".sum");
-  const said = section.querySelector(".quiet"), radios = [...section.querySelectorAll(".thumb input")];
-  const input = makeSide("What comes in", l), output = makeSide("What comes out", l + 1);
-  const number = (label, most) =>
-    el("label", {}, label, el("input", { type: "number", min: 0, max: most - 1, inputmode: "numeric" }));
-  const row = number("row", out[1]), column = number("column", out[2]);
-  const pad = el("span", { class: "pad" }, ...[["←", 0, -1, "left"], ["↑", -1, 0, "up"], ["↓", 1, 0, "down"], ["→", 0, 1, "right"]]
-    .map(([text, dy, dx, name]) => el("button", { type: "button", "aria-label": `one pixel ${name}`, onclick: () => move(state.y + dy, state.x + dx) }, text)));
-  const held = el("span", { class: "held", hidden: true }, "held: click again to let go");
-  sides.append(input.figure, output.figure);
-  sum.before(el("div", { class: "place" }, row, column, pad, held));
-  output.canvas.tabIndex = 0;
-  output.canvas.setAttribute("role", "application");
-  output.canvas.setAttribute("aria-roledescription", "pixel chooser");
-  drawKernels(section.querySelector(".kernels"), l);
-  let waiting = false, speak = 0;
-
-  function move(y, x, channel = state.channel) {
-    state.y = Math.min(out[1] - 1, Math.max(0, y));
-    state.x = Math.min(out[2] - 1, Math.max(0, x));
-    if (channel !== state.channel) choose(channel);
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      show();
-    });
-  }
-
-  function choose(channel) {
-    state.channel = Math.min(radios.length - 1, Math.max(0, channel));
-    radios[state.channel].checked = true;
-    output.draw(state.channel);
-  }
-
-  function show() {
-    const { channel, y, x } = state, ins = inputsOf(l, channel);
-    if (!ins.includes(state.input)) state.input = ins[0];
-    const work = workOut(l, state), [v, h] = work.window;
-    input.draw(state.input);
-    input.show(v, h, layer.kind === "convolution" || layer.kind === "padding");
-    output.show([{ from: y }], [{ from: x }]);
-    row.lastChild.value = y;
-    column.lastChild.value = x;
-    held.hidden = !state.held;
-    const where = `Row ${y}, column ${x} of channel ${channel}`, sight = `sees ${span("row", v)} and ${span("column", h)} of what comes in`;
-    const [rows, columns] = fieldOf(l, y, x).map((pair) => pair.map((from) => ({ from })));
-    const field = l > 0 ? `, ${span("row", rows)} and ${span("column", columns)} of the picture` : "";
-    sum.replaceChildren(say(el("b", {}, where), ` ${sight}${field}.`), ...work.parts,
-      el("p", { class: "total" }, "= ", result(work.result, work.approximate)));
-    output.canvas.setAttribute("aria-label", `What comes out of layer ${l + 1}, channel ${channel}: the arrow keys move the pixel`);
-    clearTimeout(speak);
-    speak = setTimeout(() => (said.textContent = `${where}: ${write(work.result, 6)}`), 250);
-  }
-
-  follow(output.canvas, (y, x) => move(y, x), l + 1, state, () => show());
-  section.querySelectorAll(".thumb").forEach((thumb, c) => {
-    const canvas = thumb.querySelector("canvas");
-    fitFrame(canvas.parentElement, l + 1, 150);
-    canvas.addEventListener("pointermove", (event) => {
-      if (event.pointerType === "mouse" && !state.held) move(...pixelAt(canvas, event, out), c);
-    });
-    radios[c].addEventListener("change", () => {
-      choose(c);
-      show();
-    });
+// Another model, of as many layers as it has: sections are made and removed, and what stands in `.edit` stays.
+function showModel(model) {
+  const open = layerSections().map((section) => "open" in section.dataset);
+  benches.forEach((bench) => bench?.remove());
+  benches.length = 0;
+  watchers.clear();
+  PAGE = { ...PAGE, ...model };
+  [remembered, reaches] = [{}, []];
+  channels = PAGE.tensors.map((tensor, t) => Math.min(channels[t] ?? 0, tensor.low.length - 1));
+  const parent = document.querySelector("main"), blank = document.getElementById("layer-template").content.firstElementChild;
+  let before = document.getElementById("picture");
+  PAGE.layers.forEach((layer, l) => {
+    const section = layerSections()[l] || blank.cloneNode(true);
+    before.after(section);
+    before = section;
+    nameSection(section, l + 1);
+    fillSection(section, l);
   });
-  row.lastChild.addEventListener("change", (event) => move(Math.round(Number(event.target.value) || 0), state.x));
-  column.lastChild.addEventListener("change", (event) => move(state.y, Math.round(Number(event.target.value) || 0)));
-  output.canvas.addEventListener("keydown", (event) => {
-    const step = event.shiftKey ? 10 : 1, { y, x, channel } = state;
-    const moves = {
-      ArrowLeft: [y, x - step], ArrowRight: [y, x + step], ArrowUp: [y - step, x], ArrowDown: [y + step, x],
-      Home: [y, 0], End: [y, out[2] - 1], PageUp: [y, x, Math.max(0, channel - 1)],
-      PageDown: [y, x, Math.min(radios.length - 1, channel + 1)],
-    };
-    if (event.key === "Escape") state.held = false;
-    else if (!moves[event.key] || event.ctrlKey || event.altKey || event.metaKey) return;
-    else event.preventDefault();
-    move(...(moves[event.key] || [y, x]));
+  layerSections().slice(PAGE.layers.length).forEach((section) => {
+    forgetPictures(section);
+    section.remove();
   });
-  const redrawBench = () => {
-    section.querySelectorAll(".kernels").forEach((kernels) => drawKernels(kernels, l));
-    input.forget();
-    output.forget();
-    output.draw(state.channel);
-    show();
+  choose(Math.min(chosen.t, PAGE.tensors.length - 1), chosen.y, chosen.x);
+  drawStrip();
+  foldable(document.getElementById("picture"), 0);
+  layerSections().forEach((section, l) => foldable(section, l + 1, open[l]));
+}
+
+function nameSection(section, number) {
+  section.id = `layer-${number}`;
+  section.setAttribute("aria-labelledby", `title-${number}`);
+  section.querySelector(".number").textContent = number;
+  section.querySelector(".fold").setAttribute("aria-controls", `body-${number}`);
+  section.querySelector(".body").id = `body-${number}`;
+  section.querySelector("[data-fact=text]").id = `title-${number}`;
+}
+
+function fillSection(section, l) {
+  const [input, output] = [PAGE.tensors[l], PAGE.tensors[l + 1]], layer = PAGE.layers[l];
+  const facts = {
+    shape: plain(output.shape), shapes: `${plain(input.shape)} → ${plain(output.shape)}`,
+    values: `${write(lowest(output.low), 4)} to ${write(highest(output.high), 4)}`,
+    count: output.shape[0] === 1 ? "Output channel" : "Output channels", ...layer.facts,
   };
-  return { state, move, redraw: redrawBench };
-}
-
-// The pixel that comes out of a layer whose receptive field lies around the picture's chosen place.
-function placeIn(l) {
-  const { shape } = PAGE.tensors[l + 1], picture = PAGE.tensors[0].shape;
-  const aims = [1, 2].map((i) => PAGE.place[i - 1] * picture[i] - 0.5), jumps = [1, 2].map((i) => picture[i] / shape[i]);
-  let place = [1, 2].map((i) => Math.floor(PAGE.place[i - 1] * shape[i]));
-  for (let times = 0; times < 3; times++) {
-    const field = fieldOf(l, ...place);
-    place = place.map((at, i) => {
-      const next = at + Math.round((aims[i] - (field[i][0] + field[i][1]) / 2) / jumps[i]);
-      return Math.min(shape[i + 1] - 1, Math.max(0, next));
-    });
+  for (const place of section.querySelectorAll("[data-fact]")) {
+    if (place.dataset.fact in facts) place.textContent = facts[place.dataset.fact];
   }
-  return place;
+  const thumbs = section.querySelector(".thumbs"), blank = document.getElementById("channel-template").content.firstElementChild;
+  section.querySelector(".channels").toggleAttribute("data-few", output.shape[0] <= 4);
+  output.low.forEach((_, c) => {
+    const card = thumbs.children[c] || thumbs.appendChild(blank.cloneNode(true));
+    fillCard(card, l, c);
+    drawCard(card, l, c);
+  });
+  for (const card of [...thumbs.children].slice(output.low.length)) {
+    forgetPictures(card);
+    card.remove();
+  }
 }
 
-// The mouse chooses by hovering, and a click holds the pixel; a finger or a pen chooses by touching.
-function follow(canvas, choose, t, state, changed) {
-  const { shape } = PAGE.tensors[t];
+function fillCard(card, l, c) {
+  const output = PAGE.tensors[l + 1], bars = output.bars?.[c] ?? [], [low, high] = card.querySelectorAll(".ends span");
+  const radio = card.querySelector("input"), kernel = card.querySelector(".kernel");
+  radio.name = `channel-${l + 1}`;
+  radio.value = c;
+  card.querySelector(".name").textContent = PAGE.layers[l].names[c];
+  card.querySelector(".bars path").setAttribute("d", bars.map((bar, i) => (bar ? `M${i} 100V${100 - bar}H${i + 1}V100` : "")).join(""));
+  [low.textContent, high.textContent] = [write(output.low[c], 4), write(output.high[c], 4)];
+  kernel.replaceChildren();
+  drawKernel(kernel, l, c);
+}
+
+// A channel's picture, from which the mouse chooses too, and its kernel where that is a picture.
+function drawCard(card, l, c) {
+  const t = l + 1, { shape } = PAGE.tensors[t], frame = card.querySelector(".frame"), radio = card.querySelector("input");
+  forgetPictures(frame);
+  const { canvas } = picture(t, () => c);
+  fitFrame(frame, t, 240);
+  frame.replaceChildren(canvas);
   canvas.addEventListener("pointermove", (event) => {
-    if (event.pointerType === "mouse" ? !state.held : event.buttons) choose(...pixelAt(canvas, event, shape));
+    if (event.pointerType === "mouse" && !chosen.held) choose(t, ...pixelAt(canvas, event, shape), c);
   });
-  canvas.addEventListener("click", (event) => {
-    if (event.pointerType === "mouse" || event.pointerType === undefined) state.held = !state.held;
-    if (event.pointerType !== "mouse" || state.held) choose(...pixelAt(canvas, event, shape));
-    changed();
-  });
+  radio.onchange = () => choose(t, ...pixelOf(t), c);
+  if (card.querySelector("img.planes")) drawKernel(card.querySelector(".kernel"), l, c);
 }
 
-function pixelAt(canvas, event, [, height, width]) {
-  const box = canvas.getBoundingClientRect();
-  return [((event.clientY - box.top) / box.height) * height, ((event.clientX - box.left) / box.width) * width].map(Math.floor);
-}
-
-// One picture with its mark, its lens and its legend.
-function makeSide(title, t) {
-  const { shape } = PAGE.tensors[t], name = el("span", { class: "shape" });
-  const canvas = el("canvas", { role: "img", "aria-label": title }), mark = el("div", { class: "mark" }), frame = el("div", { class: "frame" }, canvas, mark);
-  const lens = el("canvas", { class: "lens", "aria-hidden": "true" }), key = el("canvas", { width: 256, height: 1 });
-  const low = el("span"), middle = el("span"), high = el("span");
-  const legend = el("div", { class: "key" }, key, el("p", { class: "ends" }, low, middle, high));
-  const figure = el("figure", {}, el("figcaption", {}, el("b", {}, title), name), el("div", { class: "views" }, el("div", {}, frame, legend), lens));
-  fitFrame(frame, t);
-  legend.style.maxWidth = frame.style.maxWidth;
-  frameExactPart(frame, t);
-  let drawn = -1;
-  const draw = (c) => {
-    if (c === drawn) return;
-    drawn = c;
-    name.textContent = shape[0] > 1 ? `channel ${c} of ${shape.join("×")}` : shape.join("×");
-    if (c < PAGE.tensors[t].low.length) paint(canvas, t, c);
-    const scale = limits(t, Math.min(c, PAGE.tensors[t].low.length - 1)), context = key.getContext("2d");
-    rampOf(scale.scheme).forEach((rgb, i) => {
-      context.fillStyle = css(rgb);
-      context.fillRect(i, 0, 1, 1);
-    });
-    const beyond = scale.scheme !== "gray" && PAGE.tensors[t].spread[c] < Math.max(-PAGE.tensors[t].low[c], PAGE.tensors[t].high[c]);
-    [low.textContent, middle.textContent, high.textContent] = scale.scheme === "gray"
-      ? [write(scale.low, 4), "", write(scale.high, 4)]
-      : [`${beyond ? "≤ " : ""}${write(scale.low, 4)}`, "0", `${beyond ? "≥ " : ""}${write(scale.high, 4)}`];
-  };
-  const show = (v, h, each = false) => {
-    const rows = v.map((tap) => tap.from), columns = h.map((tap) => tap.from);
-    mark.hidden = lens.hidden = !rows.length || !columns.length;
-    if (mark.hidden) return;
-    const box = [lowest(rows), lowest(columns)], tall = highest(rows) - box[0] + 1, wide = highest(columns) - box[1] + 1;
-    placeMark(mark, t, [...box, tall, wide]);
-    const span = Math.max(LENS, tall + 4, wide + 4);
-    lens.hidden = span > LARGEST_LENS;
-    if (lens.hidden) return;
-    const cells = each && (rows.length < tall || columns.length < wide)
-      ? rows.flatMap((y) => columns.map((x) => [y, x, 1, 1])) : [[...box, tall, wide]];
-    magnify(lens, t, drawn, [box[0] - Math.floor((span - tall) / 2), box[1] - Math.floor((span - wide) / 2)], span, cells);
-  };
-  return { figure, canvas, draw, show, forget: () => (drawn = -1) };
-}
-
-// The input channels that an output channel is made of.
-function inputsOf(l, c) {
-  const { kind, groups, factor } = PAGE.layers[l], ins = PAGE.tensors[l].shape[0], outs = PAGE.tensors[l + 1].shape[0];
-  if (kind === "convolution" || kind === "transposed") return range(Math.floor(c / (outs / groups)) * (ins / groups), ins / groups);
-  if (kind === "softmax2d" || kind === "magnitude") return kind === "softmax2d" ? [c] : range(0, ins);
-  if (kind === "shuffle") return range(c * factor * factor, factor * factor);
-  if (kind === "unshuffle") return [Math.floor(c / (factor * factor))];
-  return [Math.min(c, ins - 1)];
-}
-
-function span(word, list) {
-  if (!list.length) return `no ${word}`;
-  const first = lowest(list.map((tap) => tap.from)), last = highest(list.map((tap) => tap.from));
-  return first === last ? `${word} ${write(first)}` : `${word}s ${write(first)} to ${write(last)}`;
-}
-
-// The first and last row and column of the picture that a pixel sees, through all the layers before.
-function fieldOf(l, y, x) {
-  let rows = [y, y], columns = [x, x];
-  for (let k = l; k >= 0; k--) {
-    const layer = PAGE.layers[k], [, height, width] = PAGE.tensors[k].shape;
-    rows = ends(layer.rows, rows, height);
-    columns = ends(layer.columns, columns, width);
-  }
-  return [rows, columns];
-}
-
-function ends(axis, [first, last], n) {
-  const all = [...taps(axis, first, n), ...taps(axis, last, n)].map((tap) => tap.from);
-  return all.length ? [lowest(all), highest(all)] : [first, last];
-}
-
-function drawKernels(place, l) {
-  const layer = PAGE.layers[l], wasOpen = place.querySelector("details")?.open;
-  place.replaceChildren();
-  if (!layer.weights) return;
-  const swap = layer.kind === "transposed", ins = swap ? PAGE.tensors[l].shape[0] / layer.groups : layer.weights.shape[1] / (layer.rows.size * layer.columns.size);
-  const outs = PAGE.tensors[l + 1].shape[0], all = [...carried.weights[l]];
-  const scale = settings.scale === "channel" ? null : around0([all]);
-  const draw = (o) => drawKernel(l, o, ins, scale);
-  const title = outs === 1 ? "Its kernel" : `Its ${outs.toLocaleString("en")} kernels`;
-  place.append(el("h3", {}, title));
-  if (ins > 1) place.append(say(`Each has ${ins} planes, one for every input channel; they are drawn side by side.`));
-  const first = Math.max(1, Math.min(outs, Math.floor(KERNELS / Math.min(ins, KERNELS))));
-  place.append(el("div", { class: "bank" }, ...range(0, first).map(draw)));
-  if (first === outs) return;
-  const more = el("details", { open: Boolean(wasOpen) }, el("summary", {}, `Show the other ${(outs - first).toLocaleString("en")}`));
-  const fill = () => more.open && more.children.length === 1 && more.append(el("div", { class: "bank" }, ...range(first, Math.min(outs, 256) - first).map(draw)));
-  more.addEventListener("toggle", fill);
-  fill();
-  place.append(more);
-}
-
-function drawKernel(l, o, ins, scale) {
-  const layer = PAGE.layers[l], { rows, columns, groups, bias } = layer, outs = PAGE.tensors[l + 1].shape[0] / groups;
-  const weight = layer.kind === "transposed"
-    ? (i, a, b) => transposedWeight(l, Math.floor(o / outs) * ins + i, o % outs, a, b)
-    : (i, a, b) => kernelWeight(l, o, i, a, b);
+function drawKernel(place, l, c) {
+  const layer = PAGE.layers[l], { rows, columns, groups, bias, weights } = layer;
+  if (!weights) return;
+  const outs = PAGE.tensors[l + 1].shape[0] / groups, swap = layer.kind === "transposed";
+  const ins = PAGE.tensors[l].shape[0] / groups, first = Math.floor(c / outs) * ins;
+  const weight = swap ? (i, a, b) => transposedWeight(l, first + i, c % outs, a, b) : (i, a, b) => kernelWeight(l, c, i, a, b);
   const planes = range(0, ins).map((i) => range(0, rows.size).map((a) => range(0, columns.size).map((b) => weight(i, a, b))));
-  const own = scale || around0(planes.flat()), numbered = ins === 1 && Math.max(rows.size, columns.size) <= NUMBERED;
-  const sum = planes.flat(2).reduce((x, y) => x + y, 0);
-  const caption = `sum ${write(Math.abs(sum) < 1e-6 ? 0 : sum, 4)}${bias.length ? `, bias ${write(bias[o], 4)}` : ""}`;
-  const name = layer.names[o];
-  if (numbered) return el("figure", {}, matrix(name, planes[0], own), el("figcaption", {}, caption));
-  const numbers = el("details", {}, el("summary", {}, "numbers"));
-  numbers.addEventListener("toggle", () => {
-    if (numbers.open && numbers.children.length === 1) numbers.append(...planes.map((plane, i) => matrix(ins > 1 ? `input channel ${i}` : "coefficients", plane, own)));
-  });
-  return el("figure", { class: "maps" }, el("p", { class: "name" }, name),
-    el("div", { class: "planes" }, ...planes.map((plane) => heatmap(plane, own))), el("figcaption", {}, caption), numbers);
+  const scale = around0(planes.flat()), sum = planes.flat(2).reduce((x, y) => x + y, 0);
+  const about = el("p", { class: "ends" }, `sum ${write(Math.abs(sum) < 1e-6 ? 0 : sum, 4)}${bias.length ? `, bias ${write(bias[c], 4)}` : ""}`);
+  if (ins === 1 && Math.max(rows.size, columns.size) <= NUMBERED) return place.replaceChildren(matrix("kernel", planes[0], scale), about);
+  const canvas = heatmap(planes, scale);
+  canvas.dataset.channel = c;
+  place.replaceChildren(canvas, about);
+  if (planes.flat(2).length > LISTED) return;
+  place.append(onDemand("numbers", () => planes.map((plane, i) => matrix(ins > 1 ? `input channel ${i}` : "kernel", plane, scale))));
 }
 
-open().catch((error) => {
+// The tiles of all tensors, each with what belongs to the chosen pixel.
+function drawStrip() {
+  const list = document.querySelector(".strip ol"), blank = document.getElementById("tile-template").content.firstElementChild;
+  forgetPictures(list);
+  PAGE.tensors.forEach(({ shape }, t) => {
+    const item = list.children[t] || list.appendChild(blank.cloneNode(true)), frame = item.querySelector(".frame");
+    item.querySelector("a").href = t ? `#layer-${t}` : "#picture";
+    if (t) item.querySelector(".name").textContent = PAGE.layers[t - 1].name;
+    item.querySelector(".shape").textContent = plain(shape);
+    const { canvas, draw } = picture(t, () => channels[t]), mark = el("span", { class: "region" });
+    frame.style.aspectRatio = `${shape[2]} / ${shape[1]}`;
+    frame.replaceChildren(canvas, mark);
+    let drawn = channels[t];
+    const show = () => {
+      mark.hidden = !regions[t];
+      if (regions[t]) placeMark(mark, t, boxOf(regions[t]));
+      item.classList.toggle("chosen", chosen.t === t);
+      if (drawn !== channels[t]) draw();
+      drawn = channels[t];
+    };
+    watchers.add(show);
+    show();
+  });
+  for (const item of [...list.children].slice(PAGE.tensors.length)) item.remove();
+}
+
+// A section that opens and closes: its panel is there while it is open.
+function foldable(section, t, open = "open" in section.dataset) {
+  const button = section.querySelector(".fold"), minis = section.querySelector(".minis");
+  const turn = (open) => {
+    section.toggleAttribute("data-open", open);
+    button.setAttribute("aria-expanded", String(open));
+    if (!t) return;
+    if (open && !benches[t - 1]) {
+      benches[t - 1] = openBench(section.querySelector(".bench"), t - 1);
+      watchRadios(section, t);
+    } else if (!open) {
+      benches[t - 1]?.remove();
+      benches[t - 1] = null;
+    }
+  };
+  button.onclick = () => turn(!("open" in section.dataset));
+  section.open = () => turn(true);
+  forgetPictures(minis);
+  minis.replaceChildren(...range(0, Math.min(MINIS, PAGE.tensors[t].low.length)).map((c) => {
+    const { canvas } = picture(t, () => c), frame = el("span", { class: "frame" }, canvas);
+    fitFrame(frame, t, 40);
+    return frame;
+  }));
+  if (t === 0) {
+    const frame = section.querySelector(".picture .frame"), { canvas } = picture(0, () => channels[0]);
+    forgetPictures(frame);
+    fitFrame(frame, 0, 420);
+    frame.replaceChildren(canvas);
+    frameExactPart(frame, 0);
+  }
+  turn(open);
+}
+
+function watchRadios(section, t) {
+  watchers.add(() => {
+    const radio = section.querySelectorAll(".thumb input")[channels[t]];
+    if (radio) radio.checked = true;
+  });
+}
+
+// A link to a section opens it.
+function openTarget() {
+  const section = document.getElementById(location.hash.slice(1));
+  if (!section?.open) return;
+  section.open();
+  section.scrollIntoView();
+}
+
+start().catch((error) => {
   const trouble = document.getElementById("trouble");
   trouble.textContent = `This browser could not draw the page (${error.message}). It needs a version from 2023 or later.`;
   trouble.hidden = false;

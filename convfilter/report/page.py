@@ -1,4 +1,10 @@
-"""One self-contained web page: a picture on its way through the layers, with the arithmetic of every pixel."""
+"""Makes the page: a picture layer by layer, its pictures and kernels in the HTML, and what its script reads.
+
+Everything that can be seen without a script is written by the template ``page.html.j2``: the channels' pictures are
+PNGs in ``src`` attributes, small kernels are tables of numbers. The script reads the same PNGs for its own drawings,
+and from the JSON at the end of the page the layers in numbers, with the picture's exact values and the weights in
+packed blobs.
+"""
 
 import hashlib
 import json
@@ -8,6 +14,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 import jinja2
+import numpy as np
 import torch
 from markupsafe import Markup
 from torch import nn
@@ -22,20 +29,32 @@ from convfilter.language.resolve import Layer
 from convfilter.layers.entry import Kernels
 from convfilter.layers.shapes import Shape
 from convfilter.report.plan import CHANNEL, LIMIT, ROOM_PICTURE, ROOM_REST, make_plan
+from convfilter.report.scale import RAMPS, Scale, colours, default_scale, steps
 from convfilter.report.scripts import read_script
 from convfilter.report.values import (
     BINS,
     Packed,
     describe,
-    pack_bytes,
     pack_crop,
     pack_exact,
+    pack_png,
     reduce_picture,
     summarise,
     weights_of,
 )
 
-SCRIPTS = ("axes.js", "curves.js", "values.js", "rules.js", "draw.js", "sums.js", "page.js")
+SCRIPTS = ("axes.js", "curves.js", "values.js", "rules.js", "draw.js", "sums.js", "link.js", "bench.js", "play.js", "page.js")
+NUMBERED = 7  # rows and columns of a kernel that is written in numbers
+PLANES = 8  # of a kernel, side by side
+KERNELS = 1000  # planes that are drawn in a page
+_BLANK_CHANNEL = dict.fromkeys(("name", "path", "low", "high", "bad", "picture", "kernel"), "")
+_BLANK = {
+    **dict.fromkeys(
+        ("number", "text", "lesson", "shape", "input_shape", "count", "field", "low", "high", "written"), ""
+    ),
+    **{"parameters": 0, "channels": [], "notes": [], "sums": [("", ""), ("", "")]},
+}
+STRIP = 112  # pixels across of a layer's picture in the strip, for screens of two pixels a dot
 
 
 def make_report(
@@ -71,7 +90,7 @@ def make_report(
         raise explained.error
     place = _find_place(x[0, 0]) if pixel is None else ((pixel[1] + 0.5) / shape[1], (pixel[0] + 0.5) / shape[2])
     share = 1.0
-    while (page := _Page(pipeline, network, x, place, share)).size > LIMIT and share > 0.1:
+    while (page := _Page(pipeline, network, x, place, white, share)).size > LIMIT and share > 0.1:
         share *= 0.7  # noise, which hardly anything makes smaller
     version, script = convfilter.__version__, "\n".join(map(read_script, SCRIPTS))
     style = _read("page.css")
@@ -92,23 +111,39 @@ def make_report(
         shape=_shape(shape),
         height=shape[1],
         width=shape[2],
-        picture=_channel(page.channels[0][0]),
+        picture=_channel(page.channels[0][0], page.pictures[0][0]),
+        picture_tile=Markup(page.tiles[0]),
+        blank=_BLANK,
+        blank_channel=_BLANK_CHANNEL,
         picture_notes=page.notes(0),
         parameters=explained.parameters,
         tour=introduce(pipeline, shape),
         layers=[_section(n, row, page) for n, row in enumerate(explained.rows, start=1)],
-        page=Markup(_json({"tensors": page.tensors, "layers": page.layers, "place": place})),
+        page=Markup(
+            _json(
+                {
+                    "tensors": page.tensors,
+                    "layers": page.layers,
+                    "place": place,
+                    "white": white,
+                    "bins": BINS,
+                    "ramps": RAMPS,
+                }
+            )
+        ),
         blobs=[{"id": name, "data": Markup(packed.data)} for name, packed in page.blobs.items()],
     )
 
 
 class _Page:
-    """What the script reads: tensors (0 is the picture), layers, and blobs of packed values by name."""
+    """What the template and the script read: tensors (0 is the picture), layers, pictures, and packed blobs by name."""
 
-    def __init__(self, pipeline: Pipeline, network: nn.Sequential, x: torch.Tensor, place, share: float) -> None:
-        self.pipeline, self.place = pipeline, place
+    def __init__(self, pipeline: Pipeline, network: nn.Sequential, x: torch.Tensor, place, white: float, share) -> None:
+        self.pipeline, self.place, self.white = pipeline, place, white
         self.blobs: dict[str, Packed] = {}
-        self.tensors, self.layers, self.channels = [], [], []
+        self.tensors, self.layers, self.channels, self.kernels = [], [], [], []
+        self.pictures: list[list[str]] = []  # of each tensor's channels, and...
+        self.tiles: list[str] = []  # ...of its first channel, small
         shapes = [tuple(x.shape[1:]), *pipeline.shapes(tuple(x.shape[1:]))]
         part, packed = pack_crop(x[0], place, ROOM_PICTURE)
         self.plan = make_plan(pipeline, network, shapes, len(packed.data), share)
@@ -122,7 +157,9 @@ class _Page:
     def size(self) -> int:
         """The bytes of the page, or a little more."""
         channels = sum(CHANNEL for channels in self.channels for _ in channels)
-        return ROOM_REST + channels + len(_json(self.layers)) + sum(len(packed.data) for packed in self.blobs.values())
+        pictures = sum(len(picture) for pictures in (*self.pictures, self.tiles) for picture in pictures)
+        blobs = sum(len(packed.data) for packed in self.blobs.values())
+        return ROOM_REST + channels + pictures + len(_json(self.layers)) + blobs
 
     def add_layer(self, number: int, module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
         layer = self.pipeline.layers[number]
@@ -135,6 +172,7 @@ class _Page:
                 self.blobs[f"weights-{number}"] = packed
                 about["weights"] = packed.layout
         self.layers.append(about)
+        self.kernels.append(_kernels(weights, about, self.plan.shown) if about.get("weights") else [])
         exact = pack_crop(y, self.place, self.plan.room) if number + 1 in self.plan.exact else (None, None)
         self.add_tensor(y, *exact)
 
@@ -142,9 +180,6 @@ class _Page:
         number, (c, h, w) = len(self.tensors), y.shape
         factor = next(f for f in range(1, max(h, w) + 1) if -(-h // f) * -(-w // f) <= self.plan.pixels[number])
         shown = [summarise(channel) for channel in y[: self.plan.shown]]
-        reduced = [reduce_picture(channel[None], factor) for channel in y[: self.plan.shown]]
-        picture = pack_bytes(torch.cat([one[0] for one in reduced]).numpy())
-        self.blobs[f"picture-{number}"] = picture
         if packed:
             self.blobs[f"exact-{number}"] = packed
         self.channels.append(shown)
@@ -154,15 +189,24 @@ class _Page:
                 "source": "carried" if packed else "computed",
                 "part": part,
                 "exact": packed and packed.layout,
-                "picture": picture.layout,
                 "factor": factor,
-                "from": [one[1].item() for one in reduced],
-                "to": [one[2].item() for one in reduced],
                 "low": [channel["low"] for channel in shown],
                 "high": [channel["high"] for channel in shown],
                 "spread": [channel["spread"] for channel in shown],
             }
         )
+        drawn = [self.draw(number, i, channel, factor) for i, channel in enumerate(y[: self.plan.shown])]
+        self.pictures.append([picture for picture, _, _ in drawn])
+        self.tensors[-1] |= {"from": [low for _, low, _ in drawn], "to": [high for _, _, high in drawn]}
+        self.tiles.append(self.draw(number, 0, y[0], max(1, math.ceil(max(h, w) / STRIP)))[0])
+
+    def draw(self, number: int, c: int, values: torch.Tensor, factor: int) -> tuple[str, float, float]:
+        """Return a channel's picture at 1/factor of its size, and the values of its bytes 0 and 255."""
+        levels, low, high = (one[0] for one in reduce_picture(values[None], factor))
+        low, high = low.item(), high.item()
+        scale = default_scale(self.tensors, self.layers, number, c, self.white)
+        same = (scale.scheme, scale.low, scale.high) == ("gray", low, high)
+        return pack_png(levels.numpy(), None if same else colours(scale, low, high)), low, high
 
     def notes(self, number: int) -> Iterator[str]:
         """What was reduced in tensor ``number``, in sentences."""
@@ -170,25 +214,27 @@ class _Page:
         (c, h, w), factor, part = tensor["shape"], tensor["factor"], tensor["part"]
         if factor > 1:
             yield (
-                f"Shown at 1/{factor} of its size: each dot is the mean of {factor}×{factor} of the {w}×{h} pixels. "
-                "Places and sums are those of the true pixels."
+                f"Drawn at 1/{factor} of its size: each dot is the mean of {factor}×{factor} of the {w}×{h} pixels. "
+                "Positions and sums are those of the full-size pixels."
             )
         if part and part[2:] != [h, w]:
             yield (
-                f"Exact values are carried for the {part[3]}×{part[2]} pixels in the dashed frame; elsewhere they are "
-                "read from the picture, and marked with ≈."
+                f"The page holds exact values for the {part[3]}×{part[2]} pixels in the dashed frame; elsewhere they "
+                "are read from the drawing, and marked with ≈."
             )
         if c > len(tensor["low"]):
             yield f"The first {len(tensor['low'])} of {c:,} channels are shown."
         if number and self.layers[number - 1].get("weights", True) is None:
-            yield "Its weights are too many for this page, so its kernels and sums are left out."
+            yield "It has too many weights for this page, so its kernels and sums are left out."
 
 
 def _section(number: int, row: Row, page: _Page) -> dict:
     layer, (c, _, _) = row.layer, row.output
     written = " ".join(layer.place.text[layer.place.start : layer.place.end].replace('"', "'").split())
     channels, names = page.channels[number], page.layers[number - 1]["names"]
-    heights = [sum_ or f"{n}, as before" for n, sum_ in zip(row.output[1:], row.sums, strict=True)]
+    kernels = page.kernels[number - 1]
+    lengths = [sum_ or f"{n}, unchanged" for n, sum_ in zip(row.output[1:], row.sums, strict=True)]
+    height, width = row.receptive_field
     return {
         "number": number,
         "name": layer.name,
@@ -197,26 +243,68 @@ def _section(number: int, row: Row, page: _Page) -> dict:
         "lesson": layer.entry.lesson,
         "input_shape": _shape(row.input),
         "shape": _shape(row.output),
-        "sums": [["Height and width", heights[0]]]
-        if heights[0] == heights[1]
-        else [["Height", heights[0]], ["Width", heights[1]]],
+        "sums": [["Width and height", lengths[0]]]
+        if lengths[0] == lengths[1]
+        else [["Width", lengths[1]], ["Height", lengths[0]]],
         "parameters": row.parameters,
-        "field": "{}×{}".format(*row.receptive_field),
+        "field": f"{width}×{height}",
         "low": _write(min(channel["low"] for channel in channels)),
         "high": _write(max(channel["high"] for channel in channels)),
         "notes": list(page.notes(number)),
-        "legend": "The channel that comes out" if c == 1 else f"The {c:,} channels that come out",
-        "channels": [{**_channel(channel), "name": name} for channel, name in zip(channels, names, strict=False)],
+        "count": c,
+        "tile": Markup(page.tiles[number]),
+        "channels": [
+            {**_channel(channel, picture), "name": name, "kernel": kernels[i] if i < len(kernels) else None}
+            for i, (channel, picture, name) in enumerate(zip(channels, page.pictures[number], names, strict=False))
+        ],
     }
 
 
-def _channel(summary: dict) -> dict:
+def _channel(summary: dict, picture: str) -> dict:
     bars = "".join(f"M{i} 100V{100 - bar}H{i + 1}V100" for i, bar in enumerate(summary["bars"]) if bar)
     return {
         "path": bars,
         "bad": summary["bad"],
+        "picture": Markup(picture),
         **{name: _write(summary[name]) for name in ("low", "high", "mean")},
     }
+
+
+def _kernels(weights: np.ndarray, layer: dict, shown: int) -> list[dict]:
+    """What the page shows of each output channel's kernel: rows of numbers where it is small, else a picture."""
+    if layer["kind"] == "transposed":  # (in, out a group, ...): the other way round than a convolution's
+        groups = weights.reshape(layer["groups"], -1, *weights.shape[1:])
+        weights = groups.swapaxes(1, 2).reshape(-1, groups.shape[1], *weights.shape[2:])
+    count = min(len(weights), shown, max(1, KERNELS // weights.shape[1]))
+    return [_kernel(kernel, layer["bias"][c] if layer["bias"] else None) for c, kernel in enumerate(weights[:count])]
+
+
+def _kernel(planes: np.ndarray, bias: float | None) -> dict:
+    total = planes.sum(dtype=float)
+    about = f"sum {_write(0.0 if abs(total) < 1e-6 else total)}" + ("" if bias is None else f", bias {_write(bias)}")
+    n, h, w = planes.shape
+    if n == 1 and max(h, w) <= NUMBERED:
+        names = [f"{'n' if step < 0 else 'p'} w{abs(step)}" for step in steps(planes[0]).ravel()]
+        cells = list(zip(names, _align(planes[0].ravel()), strict=True))
+        return {"rows": [cells[i : i + w] for i in range(0, h * w, w)], "about": about}
+    across, most = min(n, PLANES), float(np.abs(planes).max())
+    levels = np.full((-(-n // across) * (h + 1) - 1, across * (w + 1) - 1), 255, np.uint8)
+    for i, plane in enumerate(planes):
+        y, x = i // across * (h + 1), i % across * (w + 1)
+        levels[y : y + h, x : x + w] = np.floor(127 + plane.astype(float) / (most or 1) * 127 + 0.5)
+    palette = colours(Scale("diverging", -1, 1), -1, 1 + 2 / 254)
+    palette[255] = 255  # the gaps between the planes
+    return {"picture": Markup(pack_png(levels, palette)), "planes": n, "size": f"{w}×{h}", "about": about}
+
+
+def _align(values: np.ndarray) -> list[str]:
+    """The numbers with as many decimals as give the largest of them three digits; whole numbers as they are."""
+    most = np.abs(values).max()
+    if (values == np.round(values)).all() or not 1e-4 <= most < 1e7:
+        return [_write(value, 3) for value in values.tolist()]
+    decimals = max(0, 2 - math.floor(math.log10(most)))
+    texts = [f"{value:.{decimals}f}" for value in values.tolist()]
+    return [text.lstrip("-") if float(text) == 0 else text.replace("-", "−") for text in texts]
 
 
 def _kernel_names(layer: Layer, channels: int) -> list[str]:
@@ -253,9 +341,9 @@ def _shape(shape: Shape) -> str:
     return "×".join(map(str, shape))
 
 
-def _write(value: float) -> str:
+def _write(value: float, digits: int = 4) -> str:
     """A number as the page shows it, with a proper minus."""
-    text = f"{value:.0f}" if value == int(value) and abs(value) < 1e6 else f"{value:.4g}"
+    text = f"{value:.0f}" if value == int(value) and abs(value) < 1e6 else f"{value:.{digits}g}"
     return text.replace("-", "−")
 
 

@@ -12,7 +12,7 @@ from convfilter.report.values import rule
 LIMIT = 9_500_000  # bytes of a page, of which...
 ROOM_PICTURE, ROOM_WEIGHTS, ROOM_EXACT = 4_000_000, 2_000_000, 2_000_000  # ...the most for what is carried exactly
 ROOM_REST = 150_000
-CHANNEL = 900  # bytes of a channel's markup and numbers
+CHANNEL = 2600  # bytes of a channel's markup, its kernel in numbers, and its palette
 ROOM_CHANNELS = 5_500_000  # for the channels' pictures: a page should go through the mail
 PIXELS = 400_000  # of one channel's picture, at most: more cannot be seen
 SHOWN = 1500  # channels in all

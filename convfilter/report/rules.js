@@ -1,7 +1,7 @@
 // The arithmetic of every kind of layer, once more: PyTorch's results up to the last digits of a float32.
 
 function convolve(l, input, down, across, set) {
-  const { groups, bias, rows, columns } = PAGE.layers[l], weights = carried.weights[l];
+  const { groups, bias, rows, columns } = PAGE.layers[l], weights = PAGE.layers[l].weights;
   const ins = PAGE.tensors[l].shape[0] / groups, outs = PAGE.tensors[l + 1].shape[0] / groups;
   const window = ins * rows.size * columns.size, patch = new Float64Array(groups * window);
   down.forEach((v, r) =>
@@ -85,7 +85,7 @@ function pixel(l, input, v, h) {
 
 function transposedWeight(l, c, o, a, b) {
   const { groups, rows, columns } = PAGE.layers[l], outs = PAGE.tensors[l + 1].shape[0] / groups;
-  return carried.weights[l][((c * outs + o) * rows.size + a) * columns.size + b];
+  return PAGE.layers[l].weights[((c * outs + o) * rows.size + a) * columns.size + b];
 }
 
 // What a sum is divided by in a mean: a last window may go past the padding, and those places never count.

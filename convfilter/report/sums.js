@@ -2,7 +2,8 @@
 
 const TABLE = 961; // numbers of a window that are still shown one by one
 const TERMS = 6;
-const NUMBERED = 9; // rows and columns of a matrix that is shown in numbers at once
+const NUMBERED = 7; // rows and columns of a matrix that is shown in numbers at once
+const PLANES = 8; // of a kernel, side by side
 
 function workOut(l, state) {
   const { channel: c, y, x } = state, [, height, width] = PAGE.tensors[l].shape, layer = PAGE.layers[l];
@@ -47,7 +48,7 @@ function weighted(l, c, input, v, h, weight) {
 // Matrices side by side with signs between them; large ones as colours, with their numbers below on demand.
 function equation(matrices) {
   const large = Math.max(matrices[0][1].length, matrices[0][1][0].length) > NUMBERED;
-  const draw = large ? ([caption, values, scale]) => el("figure", {}, el("figcaption", {}, caption), heatmap(values, scale)) : (one) => matrix(...one);
+  const draw = large ? ([caption, values, scale]) => el("figure", {}, el("figcaption", {}, caption), heatmap([values], scale)) : (one) => matrix(...one);
   const row = el("div", { class: "equation" }, ...matrices.flatMap((one, i) => [i ? sign(i === 1 ? "×" : "=") : null, draw(one)]).filter(Boolean));
   return large ? el("div", {}, row, onDemand("numbers", () => matrices.map((one) => matrix(...one)))) : row;
 }
@@ -183,5 +184,5 @@ function windowOf(l, state, values, v, h, mark = padding(v, h)) {
 
 function kernelWeight(l, o, i, a, b) {
   const { groups, rows, columns } = PAGE.layers[l], ins = PAGE.tensors[l].shape[0] / groups;
-  return carried.weights[l][((o * ins + i) * rows.size + a) * columns.size + b];
+  return PAGE.layers[l].weights[((o * ins + i) * rows.size + a) * columns.size + b];
 }

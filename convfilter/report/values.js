@@ -1,20 +1,58 @@
-// From the numbers that the page carries to the value of any pixel of any layer: the layers' arithmetic, once more.
-// A tensor is an activation (C, H, W): tensor 0 is the picture, tensor n what comes out of layer n.
+// The model that the page draws, and from it the value of any pixel of any layer: the layers' arithmetic, once more.
+//
+// PAGE is the model: {tensors, layers, place, white, bins, ramps}. A tensor is an activation (C, H, W): tensor 0 is the
+// picture, tensor n the output of layer n - 1. It has
+//   shape [C, H, W]; low, high, spread: a number a channel (what 99 of 100 magnitudes do not pass); and
+//   values: a Float32Array of the part [top, left, H, W], all channels, where the page has exact values (source "carried"),
+//   or null, where they are computed from the tensor before (source "computed");
+//   bytes: a Uint8Array a channel, the means of factor x factor pixels, 0 to 255 for the values from[c] to to[c]. A tensor
+//   whose values are all there (part [0, 0, H, W]) needs no bytes, from and to.
+// A layer is {name, names: a name an output channel, kind: its rule in rules.js, rows, columns: how its windows lie, and the
+// numbers that its rule reads}; weights is a Float32Array, null where they are too many, undefined where it has none.
 
 const WORDS = new Map([["NaN", NaN], ["Infinity", Infinity], ["-Infinity", -Infinity]]); // numbers that JSON has not
-const PAGE = JSON.parse(document.getElementById("page").textContent, (key, value) => WORDS.get(value) ?? value);
-const carried = {}; // exact values by tensor, weights by layer and pictures by tensor, once they are unpacked
-const remembered = {}; // the last grid of each tensor
+let PAGE = JSON.parse(document.getElementById("page").textContent, (key, value) => WORDS.get(value) ?? value);
+let remembered = {}; // the last grid of each tensor
+
+// Fill the model of the page's JSON with the arrays that stand elsewhere in the page.
+async function load() {
+  for (const [l, layer] of PAGE.layers.entries()) if (layer.weights) layer.weights = await unpack(`weights-${l}`, layer.weights);
+  for (const [t, tensor] of PAGE.tensors.entries()) {
+    tensor.values = tensor.exact ? await unpack(`exact-${t}`, tensor.exact) : null;
+    const pictures = document.querySelectorAll(`main .frame[data-tensor="${t}"] > img`);
+    tensor.bytes = await Promise.all([...pictures].map((picture) => unpackPng(picture.src)));
+  }
+}
+
+// The bytes of a PNG of one byte a pixel.
+async function unpackPng(address) {
+  const bytes = decode(address.slice(address.indexOf(",") + 1)), view = new DataView(bytes.buffer), parts = [];
+  for (let at = 8; at < bytes.length; at += 12 + view.getUint32(at)) {
+    const kind = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    if (kind === "IDAT") parts.push(bytes.subarray(at + 8, at + 8 + view.getUint32(at)));
+  }
+  const width = view.getUint32(16), height = view.getUint32(20), rows = await inflate(parts);
+  const out = new Uint8Array(width * height); // every row has its filter's number in front, which is always Paeth's
+  for (let y = 0; y < height; y++) out.set(rows.subarray(y * (width + 1) + 1, (y + 1) * (width + 1)), y * width);
+  undoResiduals(out, [1, height, width]);
+  return out;
+}
+
+function decode(text) {
+  const binary = atob(text), bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
+
+async function inflate(parts) {
+  const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
 
 async function unpack(id, layout) {
   const element = document.getElementById(id);
-  const text = element.textContent.trim();
+  const data = await inflate([decode(element.textContent.trim())]);
   element.remove();
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const data = new Uint8Array(await new Response(stream).arrayBuffer());
   const size = layout.shape.reduce((a, b) => a * b, 1);
   if (layout.coding === "f32") {
     const mixed = new Uint8Array(4 * size);
@@ -63,26 +101,38 @@ function grid(t, rows, columns) {
 }
 
 function read(t, rows, columns) {
-  const { shape, part, factor, from, to } = PAGE.tensors[t];
+  const tensor = PAGE.tensors[t], { shape, part } = tensor;
   const [top, left, height, width] = part || [0, 0, 0, 0];
   const values = new Float32Array(shape[0] * rows.length * columns.length);
-  const wide = Math.ceil(shape[2] / factor), area = wide * Math.ceil(shape[1] / factor);
   let approximate = false, i = 0;
   for (let c = 0; c < shape[0]; c++) {
     for (const y of rows) {
       for (const x of columns) {
         if (y >= top && y < top + height && x >= left && x < left + width) {
-          values[i] = carried.exact[t][(c * height + y - top) * width + x - left];
+          values[i] = tensor.values[(c * height + y - top) * width + x - left];
         } else {
           approximate = true;
-          const byte = carried.picture[t][c * area + Math.floor(y / factor) * wide + Math.floor(x / factor)];
-          values[i] = c < from.length ? from[c] + ((to[c] - from[c]) * byte) / 255 : NaN;
+          values[i] = drawnValue(tensor, c, y, x);
         }
         i++;
       }
     }
   }
   return { values, approximate };
+}
+
+// The value that a channel's picture shows for a pixel; NaN where it has no picture.
+function drawnValue({ shape, factor, from, to, bytes }, c, y, x) {
+  if (!bytes[c]) return NaN;
+  return from[c] + ((to[c] - from[c]) * bytes[c][Math.floor(y / factor) * Math.ceil(shape[2] / factor) + Math.floor(x / factor)]) / 255;
+}
+
+// A channel as {values, width, height}, in cells of factor x factor pixels: exact where the page has all values.
+function plane(t, c) {
+  const { shape: [, h, w], part, values, bytes, factor, from, to } = PAGE.tensors[t];
+  if (values && part[2] === h && part[3] === w) return { values: values.subarray(c * h * w, (c + 1) * h * w), width: w, height: h, factor: 1 };
+  const step = (to[c] - from[c]) / 255;
+  return { values: Float32Array.from(bytes[c], (byte) => from[c] + step * byte), width: Math.ceil(w / factor), height: Math.ceil(h / factor), factor };
 }
 
 function compute(l, rows, columns) {

@@ -2,6 +2,7 @@
 
 import base64
 import math
+import struct
 import zlib
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from convfilter.images.png import SIGNATURE
 from convfilter.language.resolve import Layer
 from convfilter.layers.entry import Computes
 from convfilter.layers.shapes import Adaptive, Axis, Resize, Shape, Transposed, Whole, Window
@@ -55,9 +57,22 @@ def pack_exact(values: np.ndarray) -> Packed:
     return Packed(values.shape, coding, known.size, _deflate(known.astype("<f4").tobytes() + coded))
 
 
-def pack_bytes(values: np.ndarray) -> Packed:
-    """Return bytes (C, H, W) packed."""
-    return Packed(values.shape, "u8", 0, _deflate(_residuals(values).tobytes()))
+def pack_png(values: np.ndarray, palette: np.ndarray | None = None) -> str:
+    """Return bytes (H, W) as the address of a PNG that holds them: gray levels, or the numbers of a palette (n, 3).
+
+    >>> pack_png(np.zeros((2, 3), np.uint8))[:22]
+    'data:image/png;base64,'
+    """
+    h, w = values.shape
+    rows = np.concatenate([np.full((h, 1), 4, np.uint8), _residuals(values[None])[0]], axis=1)  # 4: Paeth's filter
+    head = struct.pack(">IIBBBBB", w, h, 8, 0 if palette is None else 3, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b"")]
+    if palette is not None:
+        chunks.insert(1, (b"PLTE", palette.astype(np.uint8).tobytes()))
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return "data:image/png;base64," + base64.b64encode(SIGNATURE + body).decode("ascii")
 
 
 def pack_crop(values: torch.Tensor, place: tuple[float, float], room: int) -> tuple[list[int], Packed]:

@@ -88,6 +88,7 @@ def show(context, tmp_path):
         page.on("request", lambda request: None if request.url == path.as_uri() else heard.append(request.url))
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-ready=true]")
+        page.evaluate("document.querySelectorAll('.card').forEach((section) => section.open())")
         small = x[..., :51, :51]  # of large pictures a corner will do
         return page, [tensor[0] for tensor in (small, *activations(network, small))]
 
@@ -127,43 +128,55 @@ def numbers(section, caption: str) -> list[str]:
 
 
 def go_to(page, section, y: int, x: int) -> None:
-    for box, (value, said) in enumerate([(y, f"Row {y}, "), (x, f", column {x} of")]):
+    for box, (value, said) in enumerate([(x, f"Pixel x {x}, "), (y, f", y {y} of")]):
         section.locator(".place input").nth(box).fill(str(value))
         page.keyboard.press("Enter")
         section.locator(f"b:text('{said}')").first.wait_for()  # or the next number would be drawn over
-    section.locator(f"text=Row {y}, column {x} of channel 0").first.wait_for()
+    shows(section, y, x)
+
+
+def shows(section, y: int, x: int, channel: int = 0) -> None:
+    """Wait until a layer's sum is that of a pixel."""
+    section.locator(f"b:text-is('Pixel x {x}, y {y} of channel {channel}')").wait_for()
 
 
 def test_hovering_shows_the_sum_of_the_pixel(show):
     page, (gray, edges, bent, pooled) = show("edge(3) | ReLU | MaxPool2d(2)", GRAY)
-    for layer, tensor, y, x in [(1, edges, 7, 11), (1, edges, 30, 3), (2, bent, 5, 20), (3, pooled, 18, 13)]:
-        section = page.locator(f"#layer-{layer}")
-        page.mouse.move(*point(section.locator("canvas[tabindex]"), y, x, tensor))
-        section.locator(f"text=Row {y}, column {x} of channel 0").first.wait_for()
-        assert result(section) == tensor[0, y, x].item()
-    section = page.locator("#layer-1")  # shows row 30, column 3
+    section, pool = page.locator("#layer-1"), page.locator("#layer-3")
+    for layer, tensor, y, x in [(1, edges, 7, 11), (3, pooled, 18, 13), (2, bent, 5, 20), (1, edges, 30, 3)]:
+        layer = page.locator(f"#layer-{layer}")
+        page.mouse.move(*point(layer.locator(".output canvas[tabindex]"), y, x, tensor))
+        shows(layer, y, x)
+        assert result(layer) == tensor[0, y, x].item()
+        if tensor is pooled:
+            window = bent[0, 36:38, 26:28].flatten().int().tolist()
+            assert numbers(pool, "window") == [str(value) for value in window]
+            assert pool.locator("td.largest").inner_text() == str(max(window))
     window = gray[0, 30:33, 3:6].flatten().int().tolist()
     assert numbers(section, "window") == [str(value) for value in window]
     weights = [-1] * 4 + [8] + [-1] * 4
-    assert numbers(section, "weights") == [str(weight).replace("-", "−") for weight in weights]
+    assert numbers(section.locator(".sum"), "weights") == [str(weight).replace("-", "−") for weight in weights]
     products = [value * weight for value, weight in zip(window, weights, strict=True)]
     assert numbers(section, "products") == [str(product).replace("-", "−") for product in products]
     assert result(section) == sum(products)
-    window = bent[0, 36:38, 26:28].flatten().int().tolist()
-    pool = page.locator("#layer-3")
-    assert numbers(pool, "window") == [str(value) for value in window]
-    assert pool.locator("td.largest").inner_text() == str(max(window))
     below = int(edges[0].argmin())
-    page.mouse.move(*point(page.locator("#layer-2 canvas[tabindex]"), *divmod(below, 28), bent))
+    page.mouse.move(*point(page.locator("#layer-2 .output canvas[tabindex]"), *divmod(below, 28), bent))
     page.locator(f"#layer-2 code:text('ReLU(−{-edges[0].min().item():.0f}) = 0')").wait_for()
 
 
-@pytest.mark.parametrize("text", ["blur(sigma=67)", "Conv2d(1, 64, 1) | Conv2d(64, 2, 51)", "Conv2d(1, 64, 51)"])
-def test_large_kernels_are_drawn(show, text):
+@pytest.mark.parametrize(
+    "text, listed",
+    [("blur(sigma=67)", False), ("Conv2d(1, 64, 1) | Conv2d(64, 2, 51)", False), ("Conv2d(1, 64, 51)", True)],
+)
+def test_large_kernels_are_drawn(show, text, listed):
     page, _ = show(text, torch.zeros(1, 1, 51, 51))
     page.select_option("#scale", "layer")
-    assert page.locator(".kernels canvas.heatmap").count() >= 1
-    page.locator(".kernels details", has_text="numbers").first.locator("summary").click()
+    assert page.locator(".kernel canvas.planes").count() >= 1
+    numbers = page.locator(".kernel details", has_text="numbers")
+    assert (numbers.count() > 0) == listed
+    if listed:
+        numbers.first.locator("summary").click()
+        assert page.locator(".kernel .matrix").first.locator("td").count() == 51 * 51
 
 
 @pytest.mark.parametrize(
@@ -206,14 +219,14 @@ def test_what_is_not_in_a_window_has_no_value(show):
 def test_the_window_is_outlined_where_it_lies(show):
     page, (gray, edges) = show("Filter2d(sobel_x, stride=2)", GRAY)
     section = page.locator("#layer-1")
-    page.mouse.move(*point(section.locator("canvas[tabindex]"), 10, 6, edges))
-    section.locator("text=rows 19 to 21 and columns 11 to 13").wait_for()
+    page.mouse.move(*point(section.locator(".output canvas[tabindex]"), 10, 6, edges))
+    section.locator("text=sees x 11 to 13, y 19 to 21").wait_for()
     mark = section.locator(".mark").first.bounding_box()
-    picture = section.locator(".sides canvas").first.bounding_box()
+    picture = section.locator(".input .frame canvas").bounding_box()
     assert (mark["x"] - picture["x"]) / picture["width"] == pytest.approx(11 / 30, abs=0.01)
     assert mark["width"] / picture["width"] == pytest.approx(3 / 30, abs=0.01)
-    page.mouse.move(*point(section.locator("canvas[tabindex]"), 0, 0, edges))
-    section.locator("text=rows −1 to 1 and columns −1 to 1").wait_for()
+    page.mouse.move(*point(section.locator(".output canvas[tabindex]"), 0, 0, edges))
+    section.locator("text=sees x −1 to 1, y −1 to 1").wait_for()
     assert section.locator(".matrix", has_text="window").locator("td.padding").count() == 5
     assert numbers(section, "window")[0] == str(int(gray[0, 0, 0]))  # replicated
 
@@ -223,56 +236,56 @@ def test_the_keyboard_does_it_all(show):
     section = page.locator("#layer-1")
     page.keyboard.press("Tab")  # to the link past the head
     page.keyboard.press("Enter")
-    while page.evaluate("document.activeElement.closest('#layer-1 .sides') === null"):
+    while page.evaluate("document.activeElement.closest('#layer-1 .output') === null"):
         page.keyboard.press("Tab")
-    y, x = (int(section.locator(".place input").nth(i).input_value()) for i in (0, 1))
+    x, y = (int(section.locator(".place input").nth(i).input_value()) for i in (0, 1))
     for key, (dy, dx) in {"ArrowDown": (1, 0), "ArrowRight": (0, 1), "ArrowUp": (-1, 0), "ArrowLeft": (0, -1)}.items():
         page.keyboard.press(key)
         y, x = min(37, max(0, y + dy)), min(27, max(0, x + dx))
-        section.locator(f"text=Row {y}, column {x} of channel 0").first.wait_for()
+        shows(section, y, x)
         assert result(section) == pytest.approx(mixed[0, y, x].item(), rel=1e-5)
     page.keyboard.press("Shift+ArrowUp")
     page.keyboard.press("PageDown")
     page.keyboard.press("Home")
     y, x = max(0, y - 10), 0
     live = section.locator("[aria-live]")
-    live.locator(f"text=Row {y}, column 0 of channel 1: ").wait_for(state="attached")
+    live.locator(f"text=Pixel x 0, y {y} of channel 1: ").wait_for(state="attached")
     assert result(section) == pytest.approx(mixed[1, y, x].item(), rel=1e-5)
-    assert "channel 1" in section.locator("canvas[tabindex]").get_attribute("aria-label")
+    assert "channel 1" in section.locator(".output canvas[tabindex]").get_attribute("aria-label")
     section.locator(".thumb input").nth(1).focus()
     page.keyboard.press("ArrowRight")
-    section.locator(f"text=Row {y}, column 0 of channel 2").first.wait_for()
-    section.locator(".place input").first.fill("5")
+    shows(section, y, 0, 2)
+    section.locator(".place input").nth(1).fill("5")
     page.keyboard.press("Enter")
-    section.locator("text=Row 5, column 0 of channel 2").first.wait_for()
+    shows(section, 5, 0, 2)
     assert result(section) == pytest.approx(mixed[2, 5, 0].item(), rel=1e-5)
 
 
 def test_a_click_holds_the_pixel_and_a_thumbnail_takes_the_mouse_too(show):
     page, (_, mixed) = show("Conv2d(1, 3, 3)", GRAY)
     section = page.locator("#layer-1")
-    canvas = section.locator("canvas[tabindex]")
+    canvas = section.locator(".output canvas[tabindex]")
     page.mouse.move(*point(section.locator(".thumb canvas").nth(2), 20, 10, mixed))
-    section.locator("text=Row 20, column 10 of channel 2").first.wait_for()
+    shows(section, 20, 10, 2)
     page.mouse.click(*point(canvas, 8, 9, mixed))
-    section.locator("text=held").wait_for()
+    section.locator(".output .pin").wait_for()
     page.mouse.move(*point(canvas, 20, 20, mixed))
     page.wait_for_timeout(100)
     assert result(section) == pytest.approx(mixed[2, 8, 9].item(), rel=1e-5)
     page.mouse.click(*point(canvas, 20, 20, mixed))
     page.mouse.move(*point(canvas, 21, 20, mixed))
-    section.locator("text=Row 21, column 20 of channel 2").first.wait_for()
+    shows(section, 21, 20, 2)
 
 
 def test_a_finger_chooses_a_pixel_on_a_telephone(show, browser):
     phone = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page, (_, edges, _) = show("edge | MaxPool2d(2)", GRAY, context=phone)
     section = page.locator("#layer-1")
-    page.touchscreen.tap(*point(section.locator("canvas[tabindex]"), 12, 9, edges))
-    section.locator("text=Row 12, column 9 of channel 0").first.wait_for()
+    page.touchscreen.tap(*point(section.locator(".output canvas[tabindex]"), 12, 9, edges))
+    shows(section, 12, 9)
     assert result(section) == edges[0, 12, 9].item()
     section.locator("button[aria-label='one pixel right']").tap()
-    section.locator("text=Row 12, column 10 of channel 0").first.wait_for()
+    shows(section, 12, 10)
     assert result(section) == edges[0, 12, 10].item()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     phone.close()
@@ -286,7 +299,7 @@ def test_channels_add_up(show):
     section.locator(".terms button").nth(3).click()
     assert section.locator(".terms [aria-pressed=true]").inner_text().startswith("in 3")
     window = [value.replace("−", "-") for value in numbers(section, "window")]
-    y, x = (int(section.locator(".place input").nth(i).input_value()) for i in (0, 1))
+    x, y = (int(section.locator(".place input").nth(i).input_value()) for i in (0, 1))
     np.testing.assert_allclose([float(v) for v in window], many[3, y : y + 3, x : x + 3].flatten(), rtol=0.01, atol=0.5)
     assert result(section) == pytest.approx(mixed[0, y, x].item(), rel=1e-5)
 
@@ -317,12 +330,12 @@ def test_a_large_picture_keeps_exact_values_everywhere(show):
     photo = Image.open(SAMPLES / "astronaut.png").convert("L").resize((1732, 1155))
     large = to_tensor(np.asarray(photo), 255)
     page, (_, mixed) = show("Conv2d(1, 64, 3)", large)
-    assert "Shown at 1/" in page.inner_text("#layer-1")
+    assert "Drawn at 1/" in page.inner_text("#layer-1")
     section = page.locator("#layer-1")
     go_to(page, section, 40, 33)
     assert result(section) == pytest.approx(mixed[0, 40, 33].item(), rel=1e-5)
     go_to(page, section, 1152, 1729)
-    section.locator(".said", has_text="rows 1152 to 1154 and columns 1729 to 1731").wait_for()
+    section.locator(".said", has_text="sees x 1729 to 1731, y 1152 to 1154").wait_for()
     assert numbers(section, "window")[8] == str(int(large[0, 0, 1154, 1731]))
 
 
@@ -340,7 +353,7 @@ def test_a_huge_picture_is_exact_around_the_chosen_pixel(show):
     page, _ = show("edge", to_tensor(noise, 255), pixel=(1700, 1300))
     assert "dashed frame" in page.inner_text("#picture")
     section = page.locator("#layer-1")
-    assert [section.locator(".place input").nth(i).input_value() for i in (0, 1)] == ["1298", "1698"]
+    assert [section.locator(".place input").nth(i).input_value() for i in (0, 1)] == ["1698", "1298"]
     assert result(section) == 24 * int(noise[1300, 1700]) - (noise[1298:1303, 1698:1703].sum() - int(noise[1300, 1700]))
     go_to(page, section, 20, 30)
     assert section.locator("output.result").inner_text().startswith("≈")
