@@ -43,7 +43,9 @@ from convfilter.report.values import (
     weights_of,
 )
 
-SCRIPTS = ("axes.js", "curves.js", "values.js", "rules.js", "draw.js", "sums.js", "link.js", "bench.js", "play.js", "page.js")
+SCRIPTS = (
+    "axes.js", "curves.js", "values.js", "rules.js", "draw.js", "sums.js", "link.js", "bench.js", "play.js", "page.js",
+)  # fmt: skip
 NUMBERED = 7  # rows and columns of a kernel that is written in numbers
 PLANES = 8  # of a kernel, side by side
 KERNELS = 1000  # planes that are drawn in a page
