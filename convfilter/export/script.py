@@ -4,11 +4,12 @@ import os
 
 from convfilter.errors import InputError, PipelineError, UsageError, escape
 from convfilter.export.pytorch_code import Photo, read_picture, write_code
-from convfilter.files.names import clean, split_name
+from convfilter.files.paths import split_name, to_file_name
+from convfilter.files.targets import check_folder, find_single_file, find_target
 from convfilter.gray.norm import Norm
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.options import Options
-from convfilter.run.plan import check_folder, check_names, find_single_file, find_target
+from convfilter.run.plan import check_names
 
 ORIENTATION = 274  # the EXIF tag
 SIMPLE = {  # what a script can follow of the options that it takes no notice of
@@ -46,7 +47,7 @@ def write_script(pipeline: Pipeline, *pictures: str, options: Options) -> str:
     if options.suffix != ".png":
         raise UsageError(f"-o {escape(output)}: --code prints a script for PNGs; give it the suffix .png")
     check_names(pipeline, options, several=False)
-    file = find_single_file(options)
+    file = find_single_file(options.output, options.suffix)
     folder = os.path.dirname(file) if file else output
     if folder:
         check_folder(folder)
@@ -114,4 +115,4 @@ def _outputs(stem: str, count: int) -> list[str]:
 
 def _name(path: str, pipeline: Pipeline, folder: str | None) -> str:
     beside, name = os.path.split(path)
-    return os.path.join(beside if folder is None else folder, f"{split_name(name)[0]}_{clean(pipeline.name)}")
+    return os.path.join(beside if folder is None else folder, f"{split_name(name)[0]}_{to_file_name(pipeline.name)}")

@@ -6,21 +6,21 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 from convfilter.errors import UsageError, escape
-from convfilter.files.names import HASHED, choose_labels, clean, fold, hashed, split_name
+from convfilter.files.labels import choose_labels, folder_label, hashed
+from convfilter.files.paths import above, fold, is_same, split_name, to_file_name
+from convfilter.files.targets import is_file_name
 
-SUFFIXES = (".png", ".npy")
 
-
-class Places:
-    """The places of one run's outputs, known before the first folder is listed.
+class OutputFolders:
+    """The folders of one run's outputs, known before the first folder is listed.
 
     ``files`` and ``roots`` are the paths of named files ("-" is standard input) and folders, each named once;
     ``output`` is the value of -o: without it outputs go beside a file, and to PHOTOS_FILTER beside a folder PHOTOS. In
     a folder given with -o, a named folder has a sub-folder of its own, unless it is ``alone``, the only input.
     ``extension`` is true where names hold {ext} anyway. UsageError where a folder has no folder beside it.
 
-    >>> places = Places(["x/a.png", "y/a.png"], ["photos"], output="out", filter="edge")
-    >>> places.of_file("x/a.png")[1][0], places.of_root("photos").replace(os.sep, "/")
+    >>> folders = OutputFolders(["x/a.png", "y/a.png"], ["photos"], output="out", filter="edge")
+    >>> folders.of_file("x/a.png")[1][0], folders.of_root("photos").replace(os.sep, "/")
     ('x_a.png', 'out/photos')
     """
 
@@ -64,7 +64,7 @@ class Places:
         """Return the folder that a named file's outputs go to, and the labels they may have, the best first."""
         folder = self._folder(path)
         real = self._real(folder)
-        if self._output is None and any(map(self.take, (real, *above(real)))):
+        if self._output is None and any(map(self.is_for_outputs, (real, *above(real)))):
             return folder, (
                 hashed(os.path.basename(path), path),
             )  # among the outputs of a folder, which know no others
@@ -76,7 +76,7 @@ class Places:
 
         return folder, choose_labels(self._labels(path), path, rivals)
 
-    def are_in(self, real: str) -> bool:
+    def lie_in(self, real: str) -> bool:
         """Return whether some outputs go to this folder (by its real path) or below it."""
         return any(real in (folder, *above(folder)) for folder in self._folders)
 
@@ -84,13 +84,13 @@ class Places:
         """Return whether a walk of this folder (by its real path) comes upon outputs of this run."""
         for folder in self._folders:
             path = (folder, *above(folder))
-            if real in path and not any(map(self.take, path[: path.index(real)])):
+            if real in path and not any(map(self.is_for_outputs, path[: path.index(real)])):
                 return True
         return False
 
-    def take(self, real: str) -> bool:
+    def is_for_outputs(self, real: str) -> bool:
         """Return whether a folder (by its real path) is one for outputs, which no walk enters."""
-        return any(real == tree or _is_same(real, tree) for tree in self._trees.get(fold(real), ()))
+        return any(real == tree or is_same(real, tree) for tree in self._trees.get(fold(real), ()))
 
     def _folder(self, path: str) -> str:
         if self._output is not None:
@@ -127,15 +127,6 @@ class Places:
         return placed
 
 
-def is_file_name(output: str) -> bool:
-    """Return whether the value of -o names a file: it ends in .png or .npy, and is no folder.
-
-    >>> is_file_name("edges.png"), is_file_name("edges")
-    (True, False)
-    """
-    return output.lower().endswith(SUFFIXES) and not os.path.isdir(output)
-
-
 def beside(root: str, filter: str) -> str:
     """Return the folder beside a folder that its outputs go to.
 
@@ -147,35 +138,9 @@ def beside(root: str, filter: str) -> str:
         path = os.path.normpath(os.path.join(path, os.pardir, os.path.basename(os.path.realpath(path))))
     if not os.path.basename(path) or os.path.basename(path) == os.pardir:
         raise UsageError(f"{escape(root)} has no folder beside it; say with -o where its outputs go")
-    return f"{path}_{clean(filter)}"
-
-
-def folder_label(labels: Sequence[str], identity: str, counts: Counter[str]) -> str:
-    """Return the first label that only one folder has (``counts`` is of folded labels) and that looks like no file."""
-    for label in labels:
-        if counts[fold(label)] == 1 and not label.lower().endswith(SUFFIXES) and not HASHED.search(label):
-            return label
-    return hashed(labels[-1], identity)
-
-
-def above(path: str) -> Iterator[str]:
-    """Yield the folders above a path, the nearest first.
-
-    >>> list(above("/a/b"))
-    ['/a', '/']
-    """
-    while (up := os.path.dirname(path)) != path:
-        yield up
-        path = up
+    return f"{path}_{to_file_name(filter)}"
 
 
 def _root_labels(root: str) -> list[str]:
     folder, name = os.path.split(os.path.realpath(root))
     return [name or "root", f"{os.path.basename(folder)}_{name}"]
-
-
-def _is_same(one: str, other: str) -> bool:
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return False

@@ -29,17 +29,17 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # what costs all that go to t
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
-class Outputs:
-    """The outputs of one run: gives out batches, and after ``stop()`` no file appears any more.
+class OutputWriter:
+    """Writes the outputs of one run: gives out transactions, and after ``stop()`` no file appears any more.
 
     ``folder`` is the one folder in or below which all outputs go, where there is one: what makes it or its disk useless
     is fatal.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, Outputs().batch() as batch:
-    ...     _ = batch.open(folder + "/a.txt").write(b"whole")
+    >>> with tempfile.TemporaryDirectory() as folder, OutputWriter().transaction() as files:
+    ...     _ = files.open(folder + "/a.txt").write(b"whole")
     ...     before = os.listdir(folder)
-    ...     batch.commit()
+    ...     files.commit()
     ...     before[0][:12], os.listdir(folder)
     ('.convfilter-', ['a.txt'])
     """
@@ -48,54 +48,79 @@ class Outputs:
         self.no_clobber, self.folder = no_clobber, folder
         self.stopped = False
         self.lock = threading.RLock()  # held while files get their names
-        self.live: set[Batch] = set()
-        self._tidied: dict[str, None] = {}
+        self.live: set[Transaction] = set()
+        self._prepared: set[str] = set()
 
-    def batch(self) -> "Batch":
-        """Return an empty batch, for one picture's outputs."""
-        return Batch(self)
+    def transaction(self) -> "Transaction":
+        """Return an empty transaction, for one picture's outputs."""
+        return Transaction(self)
 
-    def tidy(self, folder: str) -> None:
+    def prepare_folder(self, folder: str) -> None:
         """Make the folder and those above it, and remove what killed runs left there; the first time it is named."""
         with self.lock:
-            if folder not in self._tidied:
-                try:
-                    make_folder(folder, self.folder)
-                except OutputError as error:
-                    error.fatal = error.fatal or self.is_lost(folder)
-                    raise
+            if folder not in self._prepared:
+                self._make_folder(folder)
                 remove_stale(folder)
-                if len(self._tidied) >= 4096:
-                    del self._tidied[next(iter(self._tidied))]
-                self._tidied[folder] = None
+                if len(self._prepared) >= 4096:  # a run may have many more folders than memory should keep
+                    self._prepared.clear()
+                self._prepared.add(folder)
 
     def stop(self) -> None:
         """Let no file appear from now on, and remove every temporary file of this run."""
         with self.lock:
             self.stopped = True
-            for batch in list(self.live):
-                batch.discard()
+            for transaction in list(self.live):
+                transaction.discard()
 
-    def is_lost(self, failed: str | None = None) -> bool:
-        """Return whether the folder that all outputs need is gone, or is the one where a file could not be made."""
+    @contextlib.contextmanager
+    def explained(self, path: str, *, done: str = "written", needed: str | None = None) -> Iterator[None]:
+        """Let the system's errors in this block name the output; ``needed`` is the folder in which it is to be made."""
+        try:
+            yield
+        except OSError as error:
+            raise self.error(path, error.errno, done, needed) from None
+        except ValueError:  # a file that stop() has closed
+            raise _stopped(path) from None
+
+    def error(self, path: str, number: int | None, done: str = "written", needed: str | None = None) -> OutputError:
+        """Return the error of an output that cannot be written, fatal where every further one would fail as well."""
+        reason = _REASONS.get(number, os.strerror(number) if number else "unknown error")
+        return OutputError(f"{escape(path)}: cannot be {done}: {reason}", fatal=self._is_fatal(path, number, needed))
+
+    def _is_fatal(self, path: str, number: int | None = None, needed: str | None = None) -> bool:
+        """Return whether the folder that all outputs need is gone, or useless, or its disk is full."""
         if self.folder is None:
             return False
-        same = failed is not None and os.path.normpath(failed) == os.path.normpath(self.folder)
-        return same or not os.path.isdir(self.folder)
+        is_it = needed is not None and os.path.normpath(needed) == os.path.normpath(self.folder)
+        is_full = number in _FULL and _find_disk(path) == _find_disk(self.folder)
+        return is_it or is_full or not os.path.isdir(self.folder)
+
+    def _make_folder(self, folder: str) -> None:
+        """Make a folder and those above it, however deep, where they are missing."""
+        missing = takewhile(lambda path: path and not os.path.isdir(path), (folder, *above(folder)))
+        for path in reversed([*missing]):
+            with self.explained(path, done="made", needed=folder):
+                try:
+                    os.mkdir(path)
+                except FileExistsError:
+                    if not os.path.isdir(path):  # which another run may have made meanwhile
+                        what = "a link to nothing" if os.path.islink(path) else "a file"
+                        words = f"{escape(path)}: is {what}, and outputs need a folder"
+                        raise OutputError(words, fatal=self._is_fatal(path, needed=folder)) from None
 
 
-class Batch:
+class Transaction:
     """The outputs of one picture: ``open`` and write each, then ``commit`` or ``discard`` all of them.
 
     Leaving a ``with`` block without a commit discards. OutputError where one cannot be written.
     """
 
-    def __init__(self, outputs: Outputs) -> None:
-        self._outputs = outputs
+    def __init__(self, writer: OutputWriter) -> None:
+        self._writer = writer
         self._files: list[_File] = []
         self._locked: dict[str, str] = {}  # the temporary file that keeps a folder's others from being taken for stale
 
-    def __enter__(self) -> "Batch":
+    def __enter__(self) -> "Transaction":
         return self
 
     def __exit__(self, *exception) -> None:
@@ -103,25 +128,21 @@ class Batch:
 
     def open(self, path: str) -> "_File":
         """Return a binary file to write, which lies beside ``path`` under a temporary name until the commit."""
-        if self._outputs.no_clobber and os.path.lexists(path):
+        if self._writer.no_clobber and os.path.lexists(path):
             raise _exists(path)
         if os.path.isdir(path):
-            raise _error(path, self._outputs.folder, errno.EISDIR)
+            raise self._writer.error(path, errno.EISDIR)
         folder = os.path.dirname(path) or os.curdir
         locked = self._locked.get(folder)
-        with self._outputs.lock:  # so that stop() knows of every file
-            if self._outputs.stopped:
+        with self._writer.lock:  # so that stop() knows of every file
+            if self._writer.stopped:
                 raise _stopped(path)
-            try:
-                self._outputs.tidy(folder)
-                with _explained(path, self._outputs.folder):
-                    temporary, file = create_beside(locked, len(self._files)) if locked else create_locked(folder)
-            except OutputError as error:
-                error.fatal = error.fatal or self._outputs.is_lost(folder)
-                raise
+            self._writer.prepare_folder(folder)
+            with self._writer.explained(path, needed=folder):
+                temporary, file = create_beside(locked, len(self._files)) if locked else create_locked(folder)
             self._locked.setdefault(folder, temporary)
-            self._files.append(_File(path, self._outputs.folder, temporary, file, is_locked=not locked))
-            self._outputs.live.add(self)
+            self._files.append(_File(self._writer, path, temporary, file, is_locked=not locked))
+            self._writer.live.add(self)
             return self._files[-1]
 
     def commit(self) -> None:
@@ -134,20 +155,17 @@ class Batch:
         try:
             for file in files:
                 file.close()
-            with self._outputs.lock:
-                if self._outputs.stopped:
+            with self._writer.lock:
+                if self._writer.stopped:
                     raise _stopped("outputs")
-                _rename_all(files, self._outputs.no_clobber)
-        except OutputError as error:
-            error.fatal = error.fatal or self._outputs.is_lost()
-            raise
+                _rename_all(files, self._writer.no_clobber)
         finally:
             self.discard()
 
     def discard(self) -> None:
         """Remove what has not been committed."""
-        with self._outputs.lock:
-            self._outputs.live.discard(self)
+        with self._writer.lock:
+            self._writer.live.discard(self)
             while self._files:
                 self._files.pop().discard()
             self._locked.clear()
@@ -156,9 +174,12 @@ class Batch:
 class _File:
     """A binary file to write, whose errors name the output."""
 
-    def __init__(self, path: str, root: str | None, temporary: str, file: BinaryIO, *, is_locked: bool) -> None:
-        self.path, self.root, self.temporary, self.is_locked = path, root, temporary, is_locked
-        self._file = file
+    def __init__(self, writer: OutputWriter, path: str, temporary: str, file: BinaryIO, *, is_locked: bool) -> None:
+        self.path, self.temporary, self.is_locked = path, temporary, is_locked
+        self._writer, self._file = writer, file
+
+    def explained(self) -> contextlib.AbstractContextManager[None]:
+        return self._writer.explained(self.path)
 
     def __enter__(self) -> "_File":
         return self
@@ -167,20 +188,20 @@ class _File:
         self.close()
 
     def write(self, data) -> int:
-        with _explained(self.path, self.root):
+        with self.explained():
             return self._file.write(data)
 
     def writelines(self, pieces: Iterable) -> None:
-        with _explained(self.path, self.root):
+        with self.explained():
             self._file.writelines(pieces)
 
     def flush(self) -> None:
-        with _explained(self.path, self.root):
+        with self.explained():
             self._file.flush()
 
     def close(self) -> None:
-        """Finish writing; the file appears with the batch's commit."""
-        with _explained(self.path, self.root):
+        """Finish writing; the file appears with the transaction's commit."""
+        with self.explained():
             if not self.is_locked:
                 self._file.close()
             elif not self._file.closed:
@@ -200,26 +221,12 @@ class _File:
         unlink(self.temporary)
 
 
-def make_folder(folder: str, root: str | None = None) -> None:
-    """Make a folder and those above it, however deep, where they are missing; OutputError where that cannot be."""
-    missing = takewhile(lambda path: path and not os.path.isdir(path), (folder, *above(folder)))
-    for path in reversed([*missing]):
-        try:
-            os.mkdir(path)
-        except FileExistsError:
-            if not os.path.isdir(path):  # which another run may have made meanwhile
-                what = "a link to nothing" if os.path.islink(path) else "a file"
-                raise OutputError(f"{escape(path)}: is {what}, and outputs need a folder") from None
-        except OSError as error:
-            raise _error(path, root, error.errno, "made") from None
-
-
 def _rename_all(files: list[_File], no_clobber: bool) -> None:
     """Rename every temporary file to its path; if one fails, undo those before it and raise."""
     kept = []
     with contextlib.ExitStack() as undo:
         for file in files:
-            with _explained(file.path, file.root):
+            with file.explained():
                 is_new = no_clobber or not os.path.lexists(file.path)
                 if not is_new and file is not files[-1] and (before := _keep(file.path)):
                     kept.append(before)
@@ -264,22 +271,6 @@ def _appear(temporary: str, path: str) -> None:
             os.replace(temporary, path)
             return
         raise _exists(path) from None
-
-
-@contextlib.contextmanager
-def _explained(path: str, root: str | None) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _error(path, root, error.errno) from None
-    except ValueError:  # a file that stop() has closed
-        raise _stopped(path) from None
-
-
-def _error(path: str, root: str | None, number: int | None, done: str = "written") -> OutputError:
-    reason = _REASONS.get(number, os.strerror(number) if number else "unknown error")
-    fatal = number in _FULL and root is not None and _find_disk(path) == _find_disk(root)
-    return OutputError(f"{escape(path)}: cannot be {done}: {reason}", fatal=fatal)
 
 
 def _find_disk(path: str) -> int | None:

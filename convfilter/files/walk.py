@@ -6,20 +6,15 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from convfilter.errors import escape
 from convfilter.files.existing import read_mark
-from convfilter.files.names import Listing, choose_labels, fold, split_name
-from convfilter.files.output_folders import Places, above, folder_label
+from convfilter.files.labels import Listing, choose_labels, folder_label
+from convfilter.files.output_folders import OutputFolders
+from convfilter.files.paths import above, describe_error, describe_kind, fold, split_name
 
 PASSED = re.compile(r"\..*|~\$.*|#.*#|.*(~|\.(tmp|temp|part|partial|crdownload|download|swp|bak))", re.I | re.S)
-_KINDS = {
-    stat.S_IFIFO: "is a pipe",
-    stat.S_IFSOCK: "is a socket",
-    stat.S_IFCHR: "is a device",
-    stat.S_IFBLK: "is a device",
-    stat.S_IFDIR: "is a folder",
-}
 
 
 @dataclass(frozen=True)
@@ -55,46 +50,50 @@ class Problem:
     reason: str
 
 
-@dataclass
+@dataclass(frozen=True)
+class Search:
+    """How pictures are looked for in folders; see ``inputs.find_sources``."""
+
+    is_picture: Callable[[str], bool]
+    recursive: bool
+    extension: bool  # whether output names hold {ext}
+    unmarked: str | None  # the filter's name, where outputs carry no mark of ours
+    passed_over: Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
 class _Root:
-    """A named folder, and whether pictures made by convfilter are passed over in it (None: not known yet)."""
+    """A named folder."""
 
     path: str
     real: str
     key: tuple[int, int]
-    outputs_inside: bool
-    pass_ours: bool | None
+    holds_outputs: bool  # whether some outputs of this run go into it
 
 
-class Folders:
-    """The named folders of a run, whose files come from ``walk(root)``; ``holds(path)`` tells what they give.
+class FolderWalk:
+    """The named folders of a run, whose files come from ``walk(root)``; ``is_input(path)`` tells what they give.
 
-    ``is_named(path, stat)`` tells files that were named on their own; for the rest see find_sources.
+    ``is_named(path, stat)`` tells files that were named on their own.
     """
 
     def __init__(
         self,
         roots: Mapping[str, os.stat_result],
-        places: Places,
-        *,
-        is_picture: Callable[[str], bool],
+        search: Search,
+        output_folders: OutputFolders,
         is_named: Callable[[str, os.stat_result], bool],
-        recursive: bool,
-        extension: bool,
-        unmarked: str | None,
-        passed_over: Callable[[str, str], None],
     ) -> None:
-        self._places, self._is_picture, self._is_named = places, is_picture, is_named
-        self._recursive, self._extension, self._passed_over = recursive, extension, passed_over
-        self._unmarked = unmarked
+        self._search, self._output_folders, self._is_named = search, output_folders, is_named
         self._roots = {path: self._root(path, found) for path, found in roots.items()}
         self._keys = {root.key for root in self._roots.values()}
         self._trees = {root.real: root for root in self._roots.values()}  # named and linked folders by real paths
         self._visited: set[tuple[int, int]] = set()  # folders
         self._linked: set[tuple[int, int]] = set()  # files found through links
         self._last = ("", Listing(()))  # the folder listed last, by its real path
+        self._has_others = cache(self._look_for_others)
 
-    def holds(self, path: str, found: os.stat_result) -> bool:
+    def is_input(self, path: str, found: os.stat_result) -> bool:
         """Return whether the walks take the file at this path as an input."""
         if (found.st_dev, found.st_ino) in self._linked:
             return True
@@ -106,13 +105,12 @@ class Folders:
 
     def _root(self, path: str, found: os.stat_result) -> _Root:
         real = os.path.realpath(path)
-        inside = self._places.are_in(real)
-        return _Root(path, real, (found.st_dev, found.st_ino), inside, True if inside else None)
+        return _Root(path, real, (found.st_dev, found.st_ino), self._output_folders.lie_in(real))
 
     def walk(self, path: str) -> Iterator[Source | Problem]:
         """Yield the sources in a named folder, its own files before those of its sub-folders."""
         root = self._roots[path]
-        stack = [iter([(root.path, root.real, "", self._places.of_root(root.path))])]
+        stack = [iter([(root.path, root.real, "", self._output_folders.of_root(root.path))])]
         while stack:
             visit = next(stack[-1], None)
             if visit is None:
@@ -122,9 +120,9 @@ class Folders:
             try:
                 if not self._is_new(root, path, real):
                     continue
-                listing, folders = _scan(path, self._passed_over)
+                listing, folders = _scan(path, self._search.passed_over)
             except OSError as error:
-                yield Problem(path, f"the folder cannot be listed: {explain(error)}")
+                yield Problem(path, f"the folder cannot be listed: {describe_error(error)}")
                 if not os.path.isdir(root.path):
                     return
                 continue
@@ -136,7 +134,7 @@ class Folders:
                     labels = self._labels(root, path, name, listing)
                     yield Source(full, root.path, relative + name, folder, labels, name)
                 elif os.path.isdir(path):
-                    self._passed_over(full, reason)
+                    self._search.passed_over(full, reason)
                 else:
                     yield Problem(path, "the folder vanished while the pictures in it were filtered")
                     break
@@ -147,10 +145,10 @@ class Folders:
         found = os.stat(path)
         key = (found.st_dev, found.st_ino)
         if key in self._visited or (key in self._keys and key != root.key):
-            self._passed_over(path, "the same folder is walked elsewhere")
+            self._search.passed_over(path, "the same folder is walked elsewhere")
             return False
-        if real != root.real and self._places.take(real):
-            self._passed_over(path, "outputs go there")
+        if real != root.real and self._output_folders.is_for_outputs(real):
+            self._search.passed_over(path, "outputs go there")
             return False
         self._visited.add(key)
         return True
@@ -162,13 +160,13 @@ class Folders:
         counts = Counter(map(fold, names))
         for name in Listing(names).names:
             child, child_real = os.path.join(path, name), os.path.join(real, name)
-            if not self._recursive:
-                self._passed_over(child, "is a folder, and there is no -r")
+            if not self._search.recursive:
+                self._search.passed_over(child, "is a folder, and there is no -r")
                 continue
             if os.path.islink(child):
                 child_real = os.path.realpath(child)
                 if child_real in self._trees or self._find_root(child_real):
-                    self._passed_over(child, f"another name of {escape(child_real)}")
+                    self._search.passed_over(child, f"another name of {escape(child_real)}")
                     continue
                 self._trees[child_real] = root
             label = folder_label([name], name, counts)
@@ -182,14 +180,14 @@ class Folders:
             is_link = stat.S_ISLNK(found.st_mode)
             found = os.stat(full) if is_link else found
         except OSError as error:
-            return None if self._is_picture(full) else explain(error)
+            return None if self._search.is_picture(full) else describe_error(error)
         if not stat.S_ISREG(found.st_mode):
-            return kind(found)
+            return describe_kind(found)
         if self._is_named(full, found):
             return "named on its own"
         if is_link and self._find_root(os.path.realpath(full)):
             return f"another name of {escape(os.path.realpath(full))}"
-        if not self._is_picture(full):
+        if not self._search.is_picture(full):
             return "not a picture"
         return "made by convfilter" if self._is_ours(root, full, name) else None
 
@@ -213,7 +211,7 @@ class Folders:
 
         def rivals(label: str) -> Iterator[tuple[str, bool]]:
             for rival, theirs in listing.rivals(label):
-                same = not self._extension or fold(split_name(rival)[1]) == fold(ext)
+                same = not self._search.extension or fold(split_name(rival)[1]) == fold(ext)
                 if rival != name and same and self._reason(root, path, rival) is None:
                     yield theirs, theirs == split_name(rival)[0]
 
@@ -223,25 +221,23 @@ class Folders:
         """Return whether a picture is an output of an earlier run that is to be passed over."""
         mark = read_mark(full) if name.endswith(".png") else ""
         if mark == "marked":
-            if root.pass_ours is None:
-                root.pass_ours = self._has_others(root)
-            return root.pass_ours
-        if mark == "alike" and root.outputs_inside and self._unmarked:
+            return root.holds_outputs or self._has_others(root)
+        if mark == "alike" and root.holds_outputs and self._search.unmarked:
             stems = (name[: gap.start()] for gap in re.finditer("_", name))
             neighbours = (n for stem in stems for n in self._list(os.path.dirname(full)).rivals(stem))
-            return f"_{self._unmarked}" in name or any(True for _ in neighbours)
+            return f"_{self._search.unmarked}" in name or any(True for _ in neighbours)
         return False
 
-    def _has_others(self, root: _Root) -> bool:
+    def _look_for_others(self, root: _Root) -> bool:
         """Return whether a folder holds a picture that convfilter did not make: then what it made is no input."""
         for path, folders, names in os.walk(root.path):
-            folders[:] = [name for name in folders if self._recursive and not name.startswith(".")]
-            if path != root.path and self._places.take(os.path.realpath(path)):
+            folders[:] = [name for name in folders if self._search.recursive and not name.startswith(".")]
+            if path != root.path and self._output_folders.is_for_outputs(os.path.realpath(path)):
                 folders.clear()
                 continue
             for name in names:
                 full = os.path.join(path, name)
-                if not PASSED.fullmatch(name) and self._is_picture(full) and read_mark(full) in ("alike", ""):
+                if not PASSED.fullmatch(name) and self._search.is_picture(full) and read_mark(full) in ("alike", ""):
                     return True
         return False
 
@@ -252,7 +248,11 @@ class Folders:
         for folder in above(real):
             if folder in self._trees:
                 return self._trees[folder]
-            if not self._recursive or os.path.basename(folder).startswith(".") or self._places.take(folder):
+            if (
+                not self._search.recursive
+                or os.path.basename(folder).startswith(".")
+                or self._output_folders.is_for_outputs(folder)
+            ):
                 return None
         return None
 
@@ -284,13 +284,3 @@ def _is_folder(entry: os.DirEntry) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
-
-
-def kind(found: os.stat_result) -> str:
-    """Return what something that is no file is."""
-    return _KINDS.get(stat.S_IFMT(found.st_mode), "is no file")
-
-
-def explain(error: OSError | ValueError) -> str:
-    """Return the system's words for what went wrong."""
-    return getattr(error, "strerror", None) or str(error)

@@ -8,13 +8,13 @@ from pathlib import Path
 from convfilter import streams
 from convfilter.errors import InputError, UsageError, escape
 from convfilter.explain.layer_table import peak_bytes
-from convfilter.files.transaction import Outputs
+from convfilter.files.targets import check_folder, find_target
+from convfilter.files.transaction import OutputWriter
 from convfilter.images.reader import Header, Picture, read_pictures
 from convfilter.language.pipeline import Pipeline
 from convfilter.numbers import show_bytes
 from convfilter.run.budget import available
 from convfilter.run.options import Options
-from convfilter.run.plan import check_folder, find_target
 
 
 def write_report(
@@ -60,7 +60,7 @@ def write_report(
     if path == "-":
         streams.write_out(data)
         return path
-    with Outputs(no_clobber=no_clobber).batch() as batch:
+    with OutputWriter(no_clobber=no_clobber).transaction() as batch:
         batch.open(target).write(data)
         batch.commit()
     return path

@@ -1,82 +1,13 @@
 """What a run writes of each picture: one output a frame, layer and channel, or sheets; and if names can hold it."""
 
-import contextlib
-import os
-import stat
 import sys
 
 from convfilter.errors import UsageError, escape
-from convfilter.files.names import Part, check_template
-from convfilter.files.output_folders import above, is_file_name
-from convfilter.files.walk import explain, kind
+from convfilter.files.targets import find_single_file
+from convfilter.files.template import Part, check_template
 from convfilter.language.pipeline import Pipeline
 
-OTHERS = (".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".pnm")  # not written
-
 Key = tuple[int, int, int | None]  # frame, layer, and channel (None: the sheet of all), each counted from 0
-
-
-def find_single_file(options) -> str | None:
-    """Return the value of -o where it names one file, and not a folder.
-
-    ``options`` are the run's. UsageError where it is the name of a picture of another format.
-
-    >>> from convfilter.run.options import Options
-    >>> find_single_file(Options(output="edges.png")), find_single_file(Options(output="edges"))
-    ('edges.png', None)
-    """
-    output = options.output
-    if output in (None, "-") or output.endswith(("/", os.sep)) or os.path.isdir(output):
-        return None
-    suffix = os.path.splitext(output)[1].lower()
-    if suffix in OTHERS:
-        raise UsageError(f"-o {escape(output)}: pictures are written as PNG; give it the suffix .png")
-    if not is_file_name(output):
-        return None
-    if suffix != options.suffix:
-        raise UsageError(f"-o {escape(output)}: --format {options.format} needs the suffix {options.suffix}")
-    return output
-
-
-def find_target(path: str) -> str:
-    """Return the file to write where one output is to have this path: itself, or what a link there leads to.
-
-    Raises:
-        UsageError: what is there is no file, and would be lost; or it cannot be looked at.
-    """
-    target = os.path.realpath(path) if os.path.islink(path) else path
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return target
-    except OSError as error:
-        raise UsageError(f"{escape(path)}: {explain(error)}") from None
-    with contextlib.suppress(OSError):
-        if os.path.samestat(found, os.fstat(1)):
-            raise UsageError(f"{escape(path)}: is standard output; say -o - to write there")
-    if not stat.S_ISREG(found.st_mode):
-        raise UsageError(f"{escape(path)}: {kind(found)}, and is not replaced; -o - writes to standard output")
-    return target
-
-
-def check_folder(folder: str) -> None:
-    """Return if a folder is there or can be made, as far as names tell.
-
-    Raises:
-        UsageError: it, or one above it, is something else.
-    """
-    for path in (folder, *above(folder)):
-        if not path or os.path.isdir(path):
-            return
-        if os.path.lexists(path):
-            try:
-                found = os.stat(path)
-            except OSError as error:
-                what = "is a link to nothing" if isinstance(error, FileNotFoundError) else explain(error)
-            else:
-                what = "is a file" if stat.S_ISREG(found.st_mode) else kind(found)
-            hint = "choose another with -o, or - for standard output"
-            raise UsageError(f"{escape(path)}: {what}, and outputs need a folder; {hint}")
 
 
 def check_marks(options) -> None:
@@ -129,7 +60,7 @@ def check_names(pipeline: Pipeline, options, *, several: bool) -> None:
         "channels": len(set(layers)) < len(layers),
         "frames": options.frames == "all",
     }
-    if options.output == "-" or find_single_file(options):
+    if options.output == "-" or find_single_file(options.output, options.suffix):
         why = next((what for what, found in many.items() if found), None)
         if why:
             raise UsageError(

@@ -15,15 +15,17 @@ from itertools import chain, islice
 from convfilter import streams
 from convfilter.errors import ConvfilterError, InputError, LibraryError, OutputError, PipelineError, UsageError, escape
 from convfilter.files.existing import is_done
-from convfilter.files.inputs import Problem, Source, find_sources
-from convfilter.files.names import name_outputs
-from convfilter.files.transaction import Outputs
+from convfilter.files.inputs import find_sources
+from convfilter.files.targets import check_folder, find_single_file, find_target
+from convfilter.files.template import name_outputs
+from convfilter.files.transaction import OutputWriter
+from convfilter.files.walk import Problem, Source
 from convfilter.language.pipeline import Pipeline
 from convfilter.numbers import show_bytes
 from convfilter.run.budget import Budget, Share, available, predict
 from convfilter.run.in_order import map_in_order
 from convfilter.run.options import Options
-from convfilter.run.plan import Key, check_folder, check_marks, check_names, find_single_file, find_target, list_parts
+from convfilter.run.plan import Key, check_marks, check_names, list_parts
 from convfilter.run.result import Result
 from convfilter.run.shards import count_beside, in_shard, parse_shard
 
@@ -34,7 +36,7 @@ class Work:
     def __init__(self, pipeline: Pipeline, options: Options, inputs, passed_over=lambda path, reason: None) -> None:
         self.pipeline, self.options = pipeline, options
         self.shard = parse_shard(options.shard) if options.shard is not None else None
-        self.file = find_single_file(options)
+        self.file = find_single_file(options.output, options.suffix)
         self.sources = find_sources(
             inputs,
             is_picture=_is_picture,
@@ -50,7 +52,7 @@ class Work:
         if self.sources.meet_outputs:
             check_marks(options)
         self.target = find_target(self.file) if self.file else None
-        self.outputs = Outputs(no_clobber=options.no_clobber, folder=self.sources.folder)
+        self.outputs = OutputWriter(no_clobber=options.no_clobber, folder=self.sources.folder)
         self.beside = count_beside(options.shard)
         self.limit = options.max_memory or available() * 3 // 4 // self.beside
         self.budget = Budget(self.limit)
@@ -77,7 +79,7 @@ class Work:
         jobs = self.options.jobs or max(1, count_cores() // self.beside)
         self.threads, workers = (jobs, 1) if len(first) < 2 else (1, jobs)
         check_names(self.pipeline, self.options, several=len(first) > 1 or self.shard is not None)
-        if self.file and self.sources.holds(self.file):
+        if self.file and self.sources.is_input(self.file):
             raise UsageError(f"-o {escape(self.file)}: is an input, and no input is replaced; choose another name")
         return self._results(chain(first, entries), workers)
 
@@ -143,7 +145,9 @@ class Work:
         files = () if options.output == "-" else outputs  # there may be a file of that name, which is none of them
         if options.skip_existing and not entry.is_stdin and is_done(entry.path, files):
             if not options.dry_run:
-                self.outputs.tidy(entry.folder or os.curdir)  # of what killed runs left, though nothing is written
+                self.outputs.prepare_folder(
+                    entry.folder or os.curdir
+                )  # of what killed runs left, though nothing is written
             return {"status": "skipped", "outputs": outputs}
         for path in files if options.no_clobber else ():
             if os.path.lexists(path):
@@ -162,7 +166,7 @@ class Work:
 
         options, said, notes, details = self.options, {}, [], []
         last = len(self.pipeline.layers) - 1
-        with self.budget.share() as share, self.outputs.batch() as batch:
+        with self.budget.share() as share, self.outputs.transaction() as batch:
             pictures = read_pictures(
                 file,
                 frames=options.frames,
@@ -202,7 +206,7 @@ class Work:
             filter=self.pipeline.name,
             template=self.options.name,
             suffix=self.options.suffix,
-            is_input=self.sources.holds,
+            is_input=self.sources.is_input,
         )
         return dict(zip(parts, names, strict=True))
 

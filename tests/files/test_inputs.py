@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convfilter.files.inputs import Problem, Source, find_sources
-from convfilter.files.names import Part, name_outputs
-from convfilter.files.transaction import Outputs
+from convfilter.files.inputs import find_sources
+from convfilter.files.template import Part, name_outputs
+from convfilter.files.transaction import OutputWriter
+from convfilter.files.walk import Problem, Source
 from convfilter.images.png import write_png
 from convfilter.images.reader import is_picture
 
@@ -276,14 +277,14 @@ def test_five_runs_give_the_same_files(inputs, options, mark):
     before = {path: Path(path).read_bytes() for path in _tree(".")}
     trees = []
     for _ in range(5):
-        outputs = Outputs()
+        outputs = OutputWriter()
         found = find_sources(inputs, is_picture=is_picture, filter="edge", metadata=mark, **options)
         for source in found:
-            with outputs.batch() as batch:
-                for path in name_outputs(source, [Part(0, 2), Part(1, 2)], filter="edge", is_input=found.holds):
+            with outputs.transaction() as files:
+                for path in name_outputs(source, [Part(0, 2), Part(1, 2)], filter="edge", is_input=found.is_input):
                     text = {"Software": "convfilter 1"} if mark else {}
-                    write_png(batch.open(path), [np.zeros((2, 3), np.uint8)], 3, 2, text=text)
-                batch.commit()
+                    write_png(files.open(path), [np.zeros((2, 3), np.uint8)], 3, 2, text=text)
+                files.commit()
         trees.append(_tree("."))
         assert {path: Path(path).read_bytes() for path in before} == before
     assert len(trees[0]) > len(before)
@@ -332,7 +333,7 @@ def test_what_is_an_input_is_known_by_any_path():
     assert len(list(sources)) == 3
     inputs = ["p/a.png", "./p/a.png", os.path.abspath("p/a.png"), "link.png", "n.png", "p/far.png", "../far.png"]
     others = ["p/sub/b.png", "q/c.png", "p/none.png", "p", "p/a_edge.png", "p/a.png/x", "\0"]
-    assert [path for path in inputs + others if sources.holds(path)] == inputs
+    assert [path for path in inputs + others if sources.is_input(path)] == inputs
 
 
 @unix

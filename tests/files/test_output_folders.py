@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from convfilter.errors import UsageError
-from convfilter.files.inputs import Problem, Source, find_sources
-from convfilter.files.names import Part, fold, name_outputs
-from convfilter.files.output_folders import beside, is_file_name
-from convfilter.files.transaction import Outputs
+from convfilter.files.inputs import find_sources
+from convfilter.files.output_folders import beside
+from convfilter.files.paths import fold
+from convfilter.files.targets import is_file_name
+from convfilter.files.template import Part, name_outputs
+from convfilter.files.transaction import OutputWriter
+from convfilter.files.walk import Problem, Source
 from convfilter.images.png import write_png
 from convfilter.images.reader import is_picture
 
@@ -40,16 +43,16 @@ def run(inputs, parts="one", template=None, mark=True, filter="edge", **options)
     """Filter for real, but for the filtering; return what was written of each source."""
     found = find_sources(inputs, is_picture=is_picture, filter=filter, extension="{ext}" in (template or ""), **options)
     written = {}
-    outputs = Outputs()
+    outputs = OutputWriter()
     for source in found:
         assert not isinstance(source, Problem), source
         assert source.path not in written
-        paths = name_outputs(source, PARTS[parts], filter=filter, template=template, is_input=found.holds)
-        with outputs.batch() as batch:
+        paths = name_outputs(source, PARTS[parts], filter=filter, template=template, is_input=found.is_input)
+        with outputs.transaction() as files:
             for path in paths:
                 text = {"Software": "convfilter 1"} if mark else {}
-                write_png(batch.open(path), [np.zeros((2, 3), np.uint8)], 3, 2, text=text)
-            batch.commit()
+                write_png(files.open(path), [np.zeros((2, 3), np.uint8)], 3, 2, text=text)
+            files.commit()
         written[source.path] = paths
     return written
 

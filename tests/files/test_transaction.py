@@ -11,18 +11,18 @@ import pytest
 
 from convfilter.errors import OutputError
 from convfilter.files.temporary import NAME
-from convfilter.files.transaction import Outputs, make_folder
+from convfilter.files.transaction import OutputWriter
 
 unix = pytest.mark.skipif(os.name == "nt", reason="signals, links and permissions as Unix has them")
 
 
 def write(outputs, contents):
-    """Write a batch: {path: bytes}."""
-    with outputs.batch() as batch:
+    """Write a transaction: {path: bytes}."""
+    with outputs.transaction() as files:
         for path, data in contents.items():
-            with batch.open(str(path)) as file:
+            with files.open(str(path)) as file:
                 file.write(data)
-        batch.commit()
+        files.commit()
 
 
 def read(folder):
@@ -31,41 +31,41 @@ def read(folder):
 
 def test_files_appear_together_and_whole(tmp_path):
     names = [str(tmp_path / "new" / "sub" / name) for name in ("a.png", "b.png", "c.npy")]
-    with Outputs().batch() as batch:
+    with OutputWriter().transaction() as files:
         for name in names:
-            with batch.open(name) as file:
+            with files.open(name) as file:
                 file.writelines([b"x" * 10, memoryview(b"y" * 100_000)])
         folder = tmp_path / "new" / "sub"
         assert all(NAME.fullmatch(name) for name in os.listdir(folder)) and len(os.listdir(folder)) == 3
-        batch.commit()
+        files.commit()
         assert read(folder) == dict.fromkeys(["a.png", "b.png", "c.npy"], b"x" * 10 + b"y" * 100_000)
     assert len(os.listdir(folder)) == 3
 
 
 def test_without_a_commit_nothing_appears(tmp_path):
-    with contextlib.suppress(KeyboardInterrupt), Outputs().batch() as batch:
-        batch.open(str(tmp_path / "a.png")).write(b"x")
-        batch.open(str(tmp_path / "b.png")).write(b"x")
+    with contextlib.suppress(KeyboardInterrupt), OutputWriter().transaction() as files:
+        files.open(str(tmp_path / "a.png")).write(b"x")
+        files.open(str(tmp_path / "b.png")).write(b"x")
         raise KeyboardInterrupt
     assert os.listdir(tmp_path) == []
 
 
-def test_a_batch_may_be_written_again(tmp_path):
-    outputs = Outputs()
+def test_a_transaction_may_be_written_again(tmp_path):
+    outputs = OutputWriter()
     write(outputs, {tmp_path / "a.png": b"old", tmp_path / "b.png": b"old"})
     write(outputs, {tmp_path / "a.png": b"new", tmp_path / "b.png": b"new"})
     assert read(tmp_path) == {"a.png": b"new", "b.png": b"new"}
 
 
-def test_an_empty_batch(tmp_path):
-    write(Outputs(), {})
+def test_an_empty_transaction(tmp_path):
+    write(OutputWriter(), {})
 
 
 @unix
 def test_files_have_the_rights_that_the_umask_leaves(tmp_path):
     before = os.umask(0o027)
     try:
-        write(Outputs(), {tmp_path / "a.png": b"x"})
+        write(OutputWriter(), {tmp_path / "a.png": b"x"})
     finally:
         os.umask(before)
     assert os.stat(tmp_path / "a.png").st_mode & 0o777 == 0o640
@@ -75,7 +75,7 @@ def test_files_have_the_rights_that_the_umask_leaves(tmp_path):
 def test_a_link_is_replaced_and_what_it_leads_to_is_not(tmp_path):
     (tmp_path / "precious.png").write_bytes(b"precious")
     (tmp_path / "a.png").symlink_to("precious.png")
-    write(Outputs(), {tmp_path / "a.png": b"new"})
+    write(OutputWriter(), {tmp_path / "a.png": b"new"})
     assert read(tmp_path) == {"a.png": b"new", "precious.png": b"precious"}
 
 
@@ -87,7 +87,7 @@ def test_many_channels_need_few_open_files(tmp_path):
     used = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 60
     resource.setrlimit(resource.RLIMIT_NOFILE, (used + 10, hard))
     try:
-        write(Outputs(), {tmp_path / f"{i}.png": b"x" for i in range(256)})
+        write(OutputWriter(), {tmp_path / f"{i}.png": b"x" for i in range(256)})
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert len(read(tmp_path)) == 256
@@ -100,21 +100,21 @@ def test_all_or_none_where_a_rename_fails(failing, earlier, tmp_path):
     paths = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
     for i in earlier:
         paths[i].write_bytes(b"earlier")
-    with Outputs().batch() as batch:
+    with OutputWriter().transaction() as files:
         for path in paths:
-            batch.open(str(path)).write(b"new")
+            files.open(str(path)).write(b"new")
         paths[failing].unlink(missing_ok=True)
         paths[failing].mkdir()  # as another program might, meanwhile
         before = read(tmp_path).items() - {(name, b"new") for name in os.listdir(tmp_path)}
         with pytest.raises(OutputError) as caught:
-            batch.commit()
+            files.commit()
     assert str(caught.value) == f"{paths[failing]}: cannot be written: it is a folder" and not caught.value.fatal
     assert read(tmp_path).items() == before - {item for item in before if NAME.fullmatch(item[0])}
     assert not any(NAME.fullmatch(name) for name in os.listdir(tmp_path))
 
 
 def test_no_clobber_keeps_what_is_there(tmp_path):
-    outputs = Outputs(no_clobber=True)
+    outputs = OutputWriter(no_clobber=True)
     write(outputs, {tmp_path / "a.png": b"first"})
     with pytest.raises(OutputError) as caught:
         write(outputs, {tmp_path / "0.png": b"second", tmp_path / "a.png": b"second"})
@@ -130,10 +130,10 @@ def test_no_clobber_keeps_what_another_run_made_meanwhile(links, tmp_path, monke
             raise PermissionError(1, "Operation not permitted")  # what FAT says
 
         monkeypatch.setattr(os, "link", refuse)
-    with Outputs(no_clobber=True).batch() as one, Outputs(no_clobber=True).batch() as two:
-        for batch, data in ((one, b"one"), (two, b"two")):
-            batch.open(str(tmp_path / "a.png")).write(data)
-            batch.open(str(tmp_path / "b.png")).write(data)
+    with OutputWriter(no_clobber=True).transaction() as one, OutputWriter(no_clobber=True).transaction() as two:
+        for files, data in ((one, b"one"), (two, b"two")):
+            files.open(str(tmp_path / "a.png")).write(data)
+            files.open(str(tmp_path / "b.png")).write(data)
         one.commit()
         with pytest.raises(OutputError, match="exists, and --no-clobber keeps it"):
             two.commit()
@@ -141,24 +141,24 @@ def test_no_clobber_keeps_what_another_run_made_meanwhile(links, tmp_path, monke
 
 
 def test_without_hard_links_files_are_still_replaced(tmp_path, monkeypatch):
-    write(Outputs(), {tmp_path / "a.png": b"old", tmp_path / "b.png": b"old"})
+    write(OutputWriter(), {tmp_path / "a.png": b"old", tmp_path / "b.png": b"old"})
     monkeypatch.setattr(os, "link", lambda *args, **kwargs: os.rmdir(__file__ + "/none"))  # ENOTDIR is another matter
     with pytest.raises(OutputError):
-        write(Outputs(), {tmp_path / "a.png": b"new", tmp_path / "b.png": b"new"})
+        write(OutputWriter(), {tmp_path / "a.png": b"new", tmp_path / "b.png": b"new"})
     assert read(tmp_path) == {"a.png": b"old", "b.png": b"old"}
 
     def refuse(*args, **kwargs):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refuse)
-    write(Outputs(), {tmp_path / "a.png": b"new", tmp_path / "b.png": b"new"})
+    write(OutputWriter(), {tmp_path / "a.png": b"new", tmp_path / "b.png": b"new"})
     assert read(tmp_path) == {"a.png": b"new", "b.png": b"new"}
 
 
 def test_after_stop_nothing_appears_and_nothing_is_left(tmp_path):
-    outputs = Outputs()
+    outputs = OutputWriter()
     write(outputs, {tmp_path / "done.png": b"done"})
-    with outputs.batch() as written, outputs.batch() as writing:
+    with outputs.transaction() as written, outputs.transaction() as writing:
         written.open(str(tmp_path / "a.png")).write(b"x")
         file = writing.open(str(tmp_path / "b.png"))
         file.write(b"x")
@@ -172,7 +172,7 @@ def test_after_stop_nothing_appears_and_nothing_is_left(tmp_path):
 
 
 def test_stop_in_the_midst_of_many_threads(tmp_path):
-    outputs, appeared, started = Outputs(), [], threading.Event()
+    outputs, appeared, started = OutputWriter(), [], threading.Event()
 
     def work(number):
         for i in range(10_000):
@@ -219,7 +219,7 @@ def test_what_cannot_be_written_is_told_in_one_line(prepare, path, message, fata
     monkeypatch.chdir(tmp_path)
     subprocess.run(prepare, shell=True, check=True)
     with pytest.raises(OutputError) as caught:
-        write(Outputs(folder="out"), {path: b"x"})
+        write(OutputWriter(folder="out"), {path: b"x"})
     assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
     assert caught.value.fatal is fatal
     assert not any(NAME.fullmatch(name) for _, _, names in os.walk(".") for name in names)
@@ -229,14 +229,14 @@ def test_what_cannot_be_written_is_told_in_one_line(prepare, path, message, fata
 @pytest.mark.parametrize(("folder", "fatal"), [(None, False), ("out", True), ("out/", True), ("elsewhere", True)])
 def test_a_folder_that_vanishes(folder, fatal, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    outputs = Outputs(folder=folder)
-    with outputs.batch() as batch:
-        batch.open("out/a.png").write(b"x")
+    outputs = OutputWriter(folder=folder)
+    with outputs.transaction() as files:
+        files.open("out/a.png").write(b"x")
         for name in os.listdir("out"):
             os.unlink(f"out/{name}")
         os.rmdir("out")
         with pytest.raises(OutputError) as caught:
-            batch.commit()
+            files.commit()
     assert str(caught.value) == "out/a.png: cannot be written: its folder is gone" and caught.value.fatal is fatal
     with pytest.raises(OutputError, match=r"out/b\.png: cannot be written: its folder is gone"):
         write(outputs, {"out/b.png": b"x"})
@@ -246,11 +246,11 @@ def test_a_folder_that_vanishes(folder, fatal, tmp_path, monkeypatch):
 def test_a_folder_that_may_not_be_written_to(tmp_path):
     code = """if True:
         import os
-        from convfilter.files.transaction import Outputs, OutputError
+        from convfilter.files.transaction import OutputWriter, OutputError
         os.getuid() or os.setuid(65534)
         for folder in (None, "out"):
             try:
-                Outputs(folder=folder).batch().open("out/a.png")
+                OutputWriter(folder=folder).transaction().open("out/a.png")
             except OutputError as error:
                 print(error, error.fatal)
     """
@@ -265,12 +265,12 @@ def test_a_folder_that_may_not_be_written_to(tmp_path):
 def test_a_file_larger_than_allowed(tmp_path):
     code = """if True:
         import resource
-        from convfilter.files.transaction import Outputs, OutputError
+        from convfilter.files.transaction import OutputWriter, OutputError
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         try:
-            with Outputs().batch() as batch:
-                batch.open("a.png").write(bytes(200_000))
-                batch.commit()
+            with OutputWriter().transaction() as files:
+                files.open("a.png").write(bytes(200_000))
+                files.commit()
         except OutputError as error:
             print(error, error.fatal)
     """
@@ -280,23 +280,23 @@ def test_a_file_larger_than_allowed(tmp_path):
 
 
 def test_making_a_folder_that_is_there_is_no_error(tmp_path):
-    make_folder(str(tmp_path / "a" / "b"))
-    make_folder(str(tmp_path / "a" / "b"))
+    OutputWriter().prepare_folder(str(tmp_path / "a" / "b"))
+    OutputWriter().prepare_folder(str(tmp_path / "a" / "b"))
     assert (tmp_path / "a" / "b").is_dir()
 
 
 WRITER = """if True:
     import sys
-    from convfilter.files.transaction import Outputs
-    outputs = Outputs()
+    from convfilter.files.transaction import OutputWriter
+    outputs = OutputWriter()
     print("started", flush=True)
     for round in range(10**9):
-        with outputs.batch() as batch:
+        with outputs.transaction() as files:
             for channel in range(3):
-                with batch.open(f"out/{round % 7}_{channel}.png") as file:
+                with files.open(f"out/{round % 7}_{channel}.png") as file:
                     for _ in range(20):
                         file.write(b"%09d" % round * 1000)
-            batch.commit()
+            files.commit()
 """
 
 
@@ -314,22 +314,22 @@ def test_a_killed_run_leaves_whole_files_and_the_next_one_clears_up(times, tmp_p
                 left += 1
             elif name != "next.png":
                 assert data == data[:9] * 20_000, "whole, and of one round"
-        write(Outputs(), {tmp_path / "out" / "next.png": b"next"})
+        write(OutputWriter(), {tmp_path / "out" / "next.png": b"next"})
         assert not [name for name in os.listdir(tmp_path / "out") if NAME.fullmatch(name)]
     assert left, "no run was killed while it wrote: the test shows nothing"
 
 
 RACER = """if True:
     import sys
-    from convfilter.files.transaction import Outputs, OutputError
-    outputs, won = Outputs(no_clobber=True), 0
+    from convfilter.files.transaction import OutputWriter, OutputError
+    outputs, won = OutputWriter(no_clobber=True), 0
     sys.stdin.readline()
     for i in range(150):
         try:
-            with outputs.batch() as batch:
+            with outputs.transaction() as files:
                 for channel in range(2):
-                    batch.open(f"out/{i}_{channel}.png").write(sys.argv[1].encode())
-                batch.commit()
+                    files.open(f"out/{i}_{channel}.png").write(sys.argv[1].encode())
+                files.commit()
             won += 1
         except OutputError as error:
             assert "--no-clobber" in str(error), error
@@ -358,7 +358,7 @@ def test_two_runs_in_one_folder_leave_each_other_alone(tmp_path):
     code = WRITER.replace("range(10**9)", "range(120)").replace("{round % 7}", "{sys.argv[1]}{round}")
     children = [subprocess.Popen([sys.executable, "-c", code, name], cwd=tmp_path) for name in "ab"]
     while any(child.poll() is None for child in children):
-        Outputs().tidy(str(tmp_path / "out"))  # a third run that starts, again and again
+        OutputWriter().prepare_folder(str(tmp_path / "out"))  # a third run that starts, again and again
     assert [child.returncode for child in children] == [0, 0]
     files = read(tmp_path / "out")
     assert len(files) == 720 and all(data == data[:9] * 20_000 for data in files.values())
@@ -386,7 +386,7 @@ def small_disk(tmp_path):
 def test_a_full_disk_loses_nothing(small_disk):
     for pages in range(4, 24):
         folder = small_disk(pages * 4096)
-        outputs, number = Outputs(folder=str(folder)), 0
+        outputs, number = OutputWriter(folder=str(folder)), 0
         old = {folder / f"old_{i}.png": b"old" * 500 for i in range(2)}
         write(outputs, old)
         with pytest.raises(OutputError) as caught:
@@ -403,10 +403,10 @@ def test_a_read_only_disk(small_disk):
     folder = small_disk(100_000)
     subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
     with pytest.raises(OutputError, match=r"a\.png: cannot be written: the file system is read-only") as caught:
-        write(Outputs(folder=str(folder)), {folder / "a.png": b"x"})
+        write(OutputWriter(folder=str(folder)), {folder / "a.png": b"x"})
     assert caught.value.fatal
     with pytest.raises(OutputError, match="new: cannot be made: the file system is read-only") as caught:
-        write(Outputs(folder=str(folder)), {folder / "new" / "a.png": b"x"})
+        write(OutputWriter(folder=str(folder)), {folder / "new" / "a.png": b"x"})
     assert caught.value.fatal
 
 
@@ -416,7 +416,7 @@ def test_a_disk_that_only_some_outputs_go_to_costs_those_alone(small_disk, tmp_p
     for root in (None, str(tmp_path)):  # outputs beside their inputs; another disk below the one folder
         for path in (folder / "a.png", folder / "new" / "a.png"):
             with pytest.raises(OutputError, match="the file system is read-only") as caught:
-                write(Outputs(folder=root), {path: b"x"})
+                write(OutputWriter(folder=root), {path: b"x"})
             assert not caught.value.fatal
 
 
@@ -424,8 +424,8 @@ def test_a_disk_that_only_some_outputs_go_to_costs_those_alone(small_disk, tmp_p
 def test_folders_are_made_however_deep(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     deep = "/".join(["d"] * 1100)
-    write(Outputs(folder="d"), {f"{deep}/a.png": b"x"})
+    write(OutputWriter(folder="d"), {f"{deep}/a.png": b"x"})
     assert os.path.isfile(f"{deep}/a.png")
     with pytest.raises(OutputError, match="cannot be made: its name is too long"):
-        write(Outputs(folder="d"), {"/".join(["d"] * 2500): b"x"})
+        write(OutputWriter(folder="d"), {"/".join(["d"] * 2500): b"x"})
     subprocess.run(["rm", "-r", "d"], check=True)

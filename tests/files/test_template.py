@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convfilter.errors import UsageError
-from convfilter.files.names import LONGEST, Listing, Part, check_template, choose_labels, fold, name_outputs, split_name
+from convfilter.files.labels import Listing, choose_labels
+from convfilter.files.paths import fold, split_name
+from convfilter.files.template import LONGEST, Part, check_template, name_outputs
 
 
 def source(name, folder="", labels=None):
@@ -16,25 +18,6 @@ def source(name, folder="", labels=None):
 
 def names(parts, name="a.png", filter="edge", **options):
     return name_outputs(source(name), parts, filter=filter, **options)
-
-
-@pytest.mark.parametrize(
-    ("name", "stem", "ext"),
-    [
-        ("a.png", "a", "png"),
-        ("photo.v1.png", "photo.v1", "png"),
-        ("a", "a", ""),
-        ("a.", "a.", ""),
-        (".png", ".png", ""),
-        ("..png", "..png", ""),
-        (".a.png", ".a", "png"),
-        ("scan of 3. May", "scan of 3. May", ""),
-        ("a.b_png", "a.b_png", ""),
-        ("a.\udcff", "a.\udcff", ""),
-    ],
-)
-def test_stem_and_extension(name, stem, ext):
-    assert split_name(name) == (stem, ext)
 
 
 @pytest.mark.parametrize(
@@ -223,10 +206,3 @@ def test_no_two_files_of_a_folder_share_a_name(files, template, data):
             )
         made[-len(labels) :] = [set().union(*made[-len(labels) :])]
     assert len(set().union(*made)) == sum(map(len, made))
-
-
-def test_rivals_are_found_in_a_long_listing():
-    listing = Listing(f"{i:05}.png" for i in range(100_000))
-    assert list(listing.rivals("00042")) == [("00042.png", "00042")]
-    assert list(listing.rivals("00042.PNG")) == [("00042.png", "00042.png")]
-    assert not list(listing.rivals("0004"))

@@ -1,20 +1,19 @@
-"""Names of outputs: a checked template, labels that keep inputs apart, and names short enough for any disk."""
+"""The names of outputs: what a template may hold, and the path that it gives each output, short enough for any disk."""
 
 import os
 import re
 import string
-import unicodedata
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from typing import Protocol
 
 from convfilter.errors import UsageError, did_you_mean, escape, shorten
+from convfilter.files.labels import HASHED, SUFFIXES, hashed
+from convfilter.files.paths import fold, to_file_name
 
 FIELDS = ("stem", "filter", "channel", "ext", "frame", "step")
 LONGEST = 255  # bytes of one name on nearly every file system
 LONGEST_PATH = 1000  # bytes of a template's path: a quarter of what systems take, for there are folders above it
-HASHED = re.compile("~[0-9a-f]{12}$")
 _LOOSE = re.compile(r"(\d+|grid)(_(\d+|grid))*")  # a filter's name that reads like what may follow it
 
 
@@ -34,6 +33,19 @@ class Part:
     frame: int = 0
     frames: int = 1
     step: str = ""
+
+
+class Named(Protocol):
+    """What names are made of, of a source: see ``walk.Source``."""
+
+    @property
+    def folder(self) -> str: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def identity(self) -> str: ...
+    @property
+    def ext(self) -> str: ...
 
 
 def check_template(
@@ -63,7 +75,7 @@ def check_template(
 
 
 def name_outputs(
-    source,
+    source: Named,
     parts: Sequence[Part],
     *,
     filter: str,
@@ -90,58 +102,6 @@ def name_outputs(
         if not any(map(is_input, paths)):
             return paths
     raise UsageError(f"{escape(paths[0])} is an input and would be replaced; choose another --name or folder with -o")
-
-
-def split_name(name: str) -> tuple[str, str]:
-    """Return stem and extension of a file name; an extension is short, and letters and digits only.
-
-    >>> split_name("photo.v1.png"), split_name("scan of 3. May"), split_name(".hidden")
-    (('photo.v1', 'png'), ('scan of 3. May', ''), ('.hidden', ''))
-    """
-    stem, dot, ext = name.rpartition(".")
-    if dot and stem.strip(".") and ext.isalnum() and len(ext) <= 12:
-        return stem, ext
-    return name, ""
-
-
-def clean(filter: str) -> str:
-    """Return a filter's name as a part of a file's name."""
-    return re.sub(r"[/\\\0]", "_", filter)
-
-
-def fold(name: str) -> str:
-    """Return the name as a file system that knows neither case nor ways to write accents would see it."""
-    if name.isascii():
-        folded = name.lower()
-        return name if folded == name else folded  # one string where 100,000 of them are kept
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def hashed(label: str, identity: str) -> str:
-    """Return a label that no other has: with a hash of what the source is."""
-    return f"{label}~{blake2b(os.fsencode(identity), digest_size=6).hexdigest()}"
-
-
-def choose_labels(
-    candidates: Sequence[str], identity: str, rivals: Callable[[str], Iterable[tuple[str, bool]]] = lambda label: ()
-) -> tuple[str, ...]:
-    """Return those candidates that no other source takes, and last a hashed one that always is free.
-
-    ``rivals(label)`` yields the candidates of others that fold to the same, and if each is its source's first. A first
-    candidate is taken only where there are none. A later one may meet first ones, which then are not taken, and of
-    those that meet it the one that is spelled as it folds keeps it: of a.png and A.png, a.png.
-
-    >>> choose_labels(["a", "a.png"], "a.png", {"a": [("a", True)], "a.png": [("A.png", False)]}.get)
-    ('a.png', 'a.png~b507adc5993d')
-    """
-
-    def is_free(label: str) -> bool:
-        if label == candidates[0]:
-            return not any(True for _ in rivals(label))
-        return not any(not first and (theirs == label or label != fold(label)) for theirs, first in rivals(label))
-
-    free = (label for label in dict.fromkeys(candidates) if not HASHED.search(label) and is_free(label))
-    return (*free, hashed(candidates[-1], identity))
 
 
 def _parse(template: str) -> list[tuple[str, str, int]]:
@@ -190,7 +150,7 @@ def _check_gaps(tokens: list[tuple[str, str, int]]) -> None:
         before = field or before
 
 
-def _fit(source, label: str, parts: Sequence[Part], filter: str, template: str | None, suffix: str) -> list[str]:
+def _fit(source: Named, label: str, parts: Sequence[Part], filter: str, template: str | None, suffix: str) -> list[str]:
     """Return the paths with the label cut so far that every name in them fits."""
     paths = [_render(source, label, part, filter, template, suffix) for part in parts]
     excess = max((len(os.fsencode(name)) - LONGEST for path in paths for name in path.split("/")), default=0)
@@ -202,8 +162,8 @@ def _fit(source, label: str, parts: Sequence[Part], filter: str, template: str |
     return [os.path.join(source.folder, path) for path in paths]
 
 
-def _render(source, label: str, part: Part, filter: str, template: str | None, suffix: str) -> str:
-    filter = clean(filter)
+def _render(source: Named, label: str, part: Part, filter: str, template: str | None, suffix: str) -> str:
+    filter = to_file_name(filter)
     if template is None:
         filter += "-" if _LOOSE.fullmatch(filter) else ""
         template = "{stem}_{filter}"
@@ -228,7 +188,7 @@ def _squeeze(name: str) -> str:
     """Return a name that fits, whatever made it long."""
     if len(os.fsencode(name)) <= LONGEST:
         return name
-    suffix = name[-4:] if name.endswith((".png", ".npy")) else ""
+    suffix = name[-4:] if name.endswith(SUFFIXES) else ""
     return hashed(_cut(name, LONGEST - 13 - len(suffix)), name) + suffix
 
 
@@ -237,30 +197,3 @@ def _cut(text: str, size: int) -> str:
     while len(os.fsencode(text)) > size:
         text = text[: max(0, len(text) - max(1, (len(os.fsencode(text)) - size) // 4))]
     return text
-
-
-class Listing:
-    """The names in one folder, in order, so that those which could share a label are found without a walk.
-
-    >>> list(Listing(["b.png", "A.png", "a.jpg", "a.v1.png"]).rivals("a"))
-    [('a.jpg', 'a'), ('A.png', 'A')]
-    """
-
-    def __init__(self, names: Iterable[str]) -> None:
-        pairs = sorted((fold(name), name) for name in names)
-        self.names = [name for _, name in pairs]
-        self._folded = [folded for folded, _ in pairs]
-
-    def rivals(self, label: str) -> Iterator[tuple[str, str]]:
-        """Yield the names that fold to what the label does, or whose stems do: each with what of it folds so."""
-        folded = fold(label)
-        for name in self._between(folded, folded + "\0"):
-            yield name, name
-        for name in self._between(folded + ".", folded + "/"):
-            stem, _ = split_name(name)
-            if fold(stem) == folded:
-                yield name, stem
-
-    def _between(self, first: str, last: str) -> Iterator[str]:
-        for i in range(bisect_left(self._folded, first), bisect_left(self._folded, last)):
-            yield self.names[i]
