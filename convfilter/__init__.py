@@ -1,7 +1,5 @@
 """Run pictures through pipelines of PyTorch layers."""
 
-from importlib import import_module
-
 __version__ = "0.1.0"
 __all__ = [
     "ConvfilterError",
@@ -19,6 +17,8 @@ __all__ = [
 def __getattr__(name: str):  # loaded when they are asked for: the program must hear a Ctrl-C before it loads anything
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     homes = {
         "Pipeline": "language.pipeline",
         "parse": "language.pipeline",

@@ -1,22 +1,35 @@
-"""Start the program: a signal ends it quietly even while it is still loading, and nothing keeps it from ending."""
+"""Start the program: in the warm process if one runs, else here; a signal ends it quietly even while it is loading."""
 
 import os
 import sys
-import threading
-import warnings
-
-from convfilter import streams
 
 
 def main() -> None:
     """Run the command line; the process ends with its exit status."""
+    if "warm" not in sys.argv[1:]:  # that command asks it from outside
+        from convfilter import __version__
+        from convfilter.warm import client
+
+        status = client.call(__version__)
+        if status is not None:
+            client.leave(status)
+    run()
+
+
+def run() -> None:
+    """Run the command line in this very process, which ends with its exit status."""
+    import threading
+    import warnings
+
+    from convfilter import streams
+
     streams.prepare()
     warnings.simplefilter("ignore")  # torch's are for those who write programs
     streams.catch_signals(lambda number, frame: os._exit(128 + number))
-    from convfilter.cli.main import main as run
+    from convfilter.cli.main import main
 
     try:
-        run()
+        main()
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -2,6 +2,8 @@ import os
 
 import pytest
 
+os.environ["CONVFILTER_WARM"] = "0"  # a developer's own warm process has nothing to do with the tests
+
 
 def pytest_addoption(parser):
     parser.addoption(

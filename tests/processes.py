@@ -1,41 +1,47 @@
-"""Starts the program as a real process, forked from one that has loaded torch already: 30 ms in place of seconds."""
+"""Starts the program as a real process, forked from the warm one that has loaded torch already: no time is lost."""
 
-import json
 import os
-import resource
-import select
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import traceback
 from pathlib import Path
+
+from convfilter.warm import client, protocol
 
 PROGRAM = [sys.executable, "-m", "convfilter"]
 
 
 class ForkServer:
-    """A process that has loaded all there is, and forks for every start of the program."""
+    """A warm process for these tests alone, and a client that starts the program in it without a process of its own."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        self.socket = ours
-        self.process = subprocess.Popen([sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()])
-        theirs.close()
-        self.socket.recv(1)  # it has loaded
+        self.keeper = subprocess.Popen(
+            [*PROGRAM, "warm", "run", "--", "sh", "-c", f'echo "${protocol.VARIABLE}"; read end'],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1],
+        )  # fmt: skip
+        self.path = self.keeper.stdout.readline().strip()
+        self.same = client.ask(self.path, "status")["same"]
 
     def start(self, *arguments, cwd, stdin=subprocess.DEVNULL, stdout=None, stderr=None, env=(), limits=()) -> "Child":
         """Start the program; streams are files or file descriptors, ``limits`` pairs of a resource and its limit."""
+        sock = client.connect(self.path, seconds=30)
         with open(os.devnull, "r+") as null:
             streams = [null if stream in (subprocess.DEVNULL, None) else stream for stream in (stdin, stdout, stderr)]
-            reader, writer = os.pipe()
-            request = {"arguments": [*map(str, arguments)], "cwd": str(cwd), "env": dict(env), "limits": list(limits)}
+            request = {
+                **client.describe_call([0, 1, 2]),
+                "same": self.same,
+                "arguments": ["convfilter", *map(str, arguments)],
+                "environment": {**os.environb, **{os.fsencode(k): os.fsencode(v) for k, v in dict(env).items()}},
+                "streams": [("utf-8", errors, False) for errors in ("strict", "strict", "backslashreplace")],
+                "blocked": [],
+            }
+            request["limits"] += [(number, limit, limit) for number, limit in limits]
+            folder = os.open(cwd, os.O_RDONLY)
             fds = [stream if isinstance(stream, int) else stream.fileno() for stream in streams]
-            socket.send_fds(self.socket, [json.dumps(request).encode()], [*fds, writer])
-            self.socket.recv(1)  # or two requests could become one
-            os.close(writer)
-        return Child(reader)
+            protocol.send(sock, request, [folder, *fds])
+            os.close(folder)
+        assert protocol.receive_exactly(sock, 1) == protocol.STARTED
+        return Child(sock, int.from_bytes(protocol.receive_exactly(sock, 4), "big"))
 
     def run(self, *arguments, cwd, input=b"", timeout=60, **how) -> subprocess.CompletedProcess:
         """Run the program to its end, and return what it has printed, as bytes."""
@@ -48,97 +54,31 @@ class ForkServer:
             stderr.seek(0)
             return subprocess.CompletedProcess(arguments, status, stdout.read(), stderr.read())
 
+    def count(self) -> int:
+        """Return how many calls it has done."""
+        return client.ask(self.path, "status")["calls"]
+
     def close(self) -> None:
-        self.socket.close()
-        self.process.wait()
+        self.keeper.communicate("\n")
 
 
 class Child:
     """A running program, as subprocess.Popen has it."""
 
-    def __init__(self, reader: int) -> None:
-        self._reader = open(reader, "rb", buffering=0)  # noqa: SIM115
-        self.pid = int(self._line())
+    def __init__(self, sock, pid: int) -> None:
+        self._sock, self.pid = sock, pid
         self.returncode: int | None = None
 
     def wait(self, timeout: float = 60) -> int:
         """Return the exit status, or the negative number of the signal that killed it; TimeoutExpired."""
         if self.returncode is None:
-            if not select.select([self._reader], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired("convfilter", timeout)
-            self.returncode = int(self._line())
-            self._reader.close()
+            self._sock.settimeout(timeout)
+            try:
+                self.returncode = int.from_bytes(protocol.receive_exactly(self._sock, 4), "big", signed=True)
+            except TimeoutError:
+                raise subprocess.TimeoutExpired("convfilter", timeout) from None
+            self._sock.close()
         return self.returncode
 
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
-
-    def _line(self) -> bytes:
-        line = b""
-        while not line.endswith(b"\n"):
-            piece = self._reader.read(1)
-            assert piece, "the fork server has died"
-            line += piece
-        return line
-
-
-def _serve(sock: socket.socket) -> None:
-    import convfilter.cli.main
-    import convfilter.run.render
-    import convfilter.run.runner  # noqa: F401
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for pytest
-    sock.send(b".")
-    while True:
-        data, fds, _, _ = socket.recv_fds(sock, 1 << 20, 4)
-        if not data:
-            return
-        waiter = os.fork()
-        if not waiter:
-            _watch(json.loads(data), fds)
-        for fd in fds:
-            os.close(fd)
-        sock.send(b".")
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # waiters need none to wait for them
-
-
-def _watch(request: dict, fds: list[int]) -> None:
-    """Fork the program, and tell its process number and at last its exit status."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    child = os.fork()
-    if not child:
-        _become(request, fds)
-    for fd in fds[:3]:
-        os.close(fd)
-    os.write(fds[3], b"%d\n" % child)
-    os.write(fds[3], b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    os._exit(0)
-
-
-def _become(request: dict, fds: list[int]) -> None:
-    status = 99
-    try:
-        for number, fd in enumerate(fds[:3]):
-            os.dup2(fd, number)
-        os.closerange(3, 1000)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        os.chdir(request["cwd"])
-        os.environ.update(request["env"])
-        for name, limit in request["limits"]:
-            resource.setrlimit(name, (limit, limit))
-        sys.argv = ["convfilter", *request["arguments"]]
-        sys.stdin, sys.stdout, sys.stderr = (open(n, mode, closefd=False) for n, mode in enumerate("rww"))  # noqa: SIM115
-        from convfilter.__main__ import main
-
-        main()
-    except SystemExit as end:
-        status = end.code
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(status)
-
-
-if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).parents[1])
-    _serve(socket.socket(fileno=int(sys.argv[1])))

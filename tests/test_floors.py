@@ -21,7 +21,8 @@ BELOW = {  # package: those that it may import besides itself
     "run": "weights layers language gray images files engine explain",
     "export": "weights layers language gray images files engine explain run",
     "report": "weights layers language gray images files engine explain run",
-    "cli": "weights layers language gray images files engine explain run export report",
+    "warm": "",
+    "cli": "weights layers language gray images files engine explain run export report warm",
 }
 LIBRARIES = {  # package: what it may import besides the standard library
     "weights": {"numpy"},

@@ -11,6 +11,7 @@ import click
 import convfilter
 from convfilter import streams
 from convfilter.cli import listing, options
+from convfilter.cli.warm import warm
 from convfilter.errors import ConvfilterError, InputError, OutputError, UsageError, did_you_mean, escape, tidy
 from convfilter.language.pipeline import Pipeline, parse, parse_preset
 from convfilter.language.presets import PRESETS, Preset, load_presets
@@ -249,6 +250,9 @@ def info(files: tuple[str, ...]) -> None:
             _say(f"{escape(file)}: {error}")
             failed = True
     sys.exit(1 if failed else 0)
+
+
+cli.add_command(warm)
 
 
 def _preset_command(name: str, preset: Preset) -> click.Command:
