@@ -10,6 +10,7 @@ import sys
 from convfilter.warm import protocol
 
 ANSWER = 0.05  # seconds that the warm process may take to answer; after that the call goes the ordinary way
+OWN_ANSWER = 2.0  # the same, of one that `warm run` has started for this call: it lives, and the machine may be busy
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
 PASSED_ON = tuple(
     getattr(signal, name)
@@ -27,7 +28,8 @@ def call(version: str) -> int | None:
     wanted = os.environ.get(protocol.VARIABLE, "")
     if wanted == "0" or not protocol.is_possible():
         return None
-    path = wanted if os.path.isabs(wanted) else protocol.find_socket(version)
+    own = os.path.isabs(wanted)
+    path = wanted if own else protocol.find_socket(version)
     if not os.path.exists(path):
         return None
     before = {number: signal.getsignal(number) for number in (*ENDING, *PASSED_ON, signal.SIGTSTP, signal.SIGCONT)}
@@ -35,7 +37,7 @@ def call(version: str) -> int | None:
     status = None
     try:
         waiting.catch(ENDING, waiting.end)
-        status = waiting.run(path)
+        status = waiting.run(path, OWN_ANSWER if own else ANSWER)
     finally:
         if status is None:
             for number, handler in before.items():
@@ -43,7 +45,7 @@ def call(version: str) -> int | None:
     return status
 
 
-def connect(path: str, *, seconds: float = ANSWER):
+def connect(path: str, seconds: float = ANSWER):
     """Return a socket on which a process forked by the warm one listens, or None where none answers in time."""
     if not protocol.is_private(os.path.dirname(path)):
         return None
@@ -81,10 +83,10 @@ class Waiting:
     def __init__(self, ignored: list[int]) -> None:
         self.ignored, self.worker = ignored, 0
 
-    def run(self, path: str) -> int | None:
+    def run(self, path: str, seconds: float) -> int | None:
         """Do as ``call`` says."""
         descriptors = list_descriptors()  # before there are others of our own
-        sock = connect(path)
+        sock = connect(path, seconds)
         if sock is None:
             return None
         try:
