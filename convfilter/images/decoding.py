@@ -11,7 +11,7 @@ import struct
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,15 +123,20 @@ def find_orientation(image: Any) -> tuple[int, tuple[str, ...]]:
 
 
 def decode(
-    image: Any, contents: containers.Contents, *, orientation: int, background: tuple[int, int, int]
+    image: Any,
+    contents: containers.Contents,
+    *,
+    orientation: int,
+    background: tuple[int, int, int],
+    mode: Literal["L", "RGB"] = "L",
 ) -> tuple[NDArray[np.generic], float, tuple[str, ...]]:
-    """Return the frame at which the picture stands: upright gray values, what is white, and notes.
+    """Return the frame at which the picture stands: upright values (HxW, or 3xHxW), what is white, and notes.
 
     Raises InputError where a PNG's data are too few for its rows, and whatever Pillow raises.
     """
     rawmode, alone = _rawmode(image), contents.frames == 1 or getattr(image, "n_frames", 1) == 1
     white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
-    values = _share_memory(image) if orientation == 1 and alone else None
+    values = _share_memory(image) if mode == "L" and orientation == 1 and alone else None
     shared = image._im
     mark = _mark_last_row(image) if image.format == "PNG" and alone else None
     image.load()
@@ -139,15 +144,13 @@ def decode(
     doubtful = mark is not None and ("interlace" in image.info or _last_row(image) == mark)
     if doubtful and not containers.holds_all_rows(contents):
         raise InputError(containers.TRUNCATED)
-    values, white, notes = to_gray.to_gray(
-        image,
-        rawmode=rawmode,
-        white_is_zero=white_is_zero,
-        background=background,
-        values=values if image.im is shared else None,
-    )
+    how = {"rawmode": rawmode, "white_is_zero": white_is_zero, "background": background}
+    if mode == "L":
+        values, white, notes = to_gray.to_gray(image, **how, values=values if image.im is shared else None)
+    else:
+        values, white, notes = to_gray.to_colour(image, **how)
     if orientation > 1:
-        values = _turn(values, orientation)
+        values = _turn(values, orientation) if mode == "L" else np.stack([_turn(one, orientation) for one in values])
     return values, white, notes
 
 

@@ -1,4 +1,4 @@
-"""Reads pictures of every kind as upright gray values, and says in one line why one cannot be read."""
+"""Reads pictures of every kind as upright gray or colour values, and says in one line why one cannot be read."""
 
 import math
 import os
@@ -17,10 +17,12 @@ from convfilter.images import containers, decoding, formats, tiff, to_gray
 
 Source = str | Path | BinaryIO
 Frames = Literal["first", "all"] | int
+Mode = Literal["L", "RGB"]  # gray, or red, green and blue
 
 # Peak bytes a pixel, as measured.
 _BYTES_BY_MODE = {"L": 1.25, "1": 2.25, "P": 2.25, "I;16": 2.25, "I;16B": 4.5, "I": 10.5, "F": 9.5}  # others 8
 _BYTES_BY_FORMAT = {"WEBP": 21, "JPEG2000": 20, "AVIF": 12, "QOI": 10}
+_BYTES_OF_COLOUR = 2  # more than gray values
 _BYTES_OF_MANY_FRAMES = {"GIF": 14, "PNG": 12}
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
@@ -35,22 +37,22 @@ class Header:
     format: str
     mode: str
 
-    @property
-    def bytes_to_read(self) -> int:
-        """Return about how many bytes reading a frame takes at its peak, the gray values included; as measured.
+    def bytes_to_read(self, mode: Mode = "L") -> int:
+        """Return about how many bytes reading a frame takes at its peak, its values included; as measured.
 
-        >>> Header(1000, 1000, 1, "PNG", "L").bytes_to_read, Header(1000, 1000, 1, "WEBP", "RGB").bytes_to_read
+        >>> Header(1000, 1000, 1, "PNG", "L").bytes_to_read(), Header(1000, 1000, 1, "WEBP", "RGB").bytes_to_read()
         (1250000, 21000000)
         """
         by_format = (_BYTES_OF_MANY_FRAMES if self.frames > 1 else {}) | _BYTES_BY_FORMAT
         pixel = max(by_format.get(self.format, 0), _BYTES_BY_MODE.get(self.mode, 8))
-        return math.ceil(self.width * self.height * pixel)
+        return math.ceil(self.width * self.height * (pixel if mode == "L" else pixel + _BYTES_OF_COLOUR))
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One upright gray picture: ``values`` is HxW (uint8, uint16, int32 or float32), and ``white`` means white there.
+    """One upright picture: ``values`` is HxW (uint8, uint16, int32 or float32), and ``white`` means white there.
 
+    A colour picture's ``values`` are 3xHxW: red, green and blue.
     ``frame`` counts from 0, ``frames`` is how many the file has, and ``notes`` are sentences worth telling a user.
     """
 
@@ -59,6 +61,11 @@ class Picture:
     frame: int
     frames: int
     notes: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W): one channel, or three."""
+        return (1, *self.values.shape) if self.values.ndim == 2 else self.values.shape  # type: ignore[return-value]
 
 
 def read_header(source: Source) -> Header:
@@ -80,14 +87,16 @@ def read_pictures(
     *,
     frames: Frames = "first",
     background: str = "white",
+    mode: Mode = "L",
     admit: Callable[[Header], Any] | None = None,
 ) -> Iterator[Picture]:
     """Return an iterator over the chosen frames of a picture file, each read when it is asked for.
 
     ``source`` is a path or a seekable binary file. ``frames`` is ``"first"``, ``"all"`` or one frame's number, counted
     from 0. The frames of an animation are whole canvases, as Pillow composes them; an APNG's default picture that is
-    not part of the animation is its frame 0. Gray values and what is white are those of ``to_gray.to_gray``; EXIF
-    orientation is applied, transparency laid over ``background`` (a colour's name or code).
+    not part of the animation is its frame 0. Values and what is white are those of ``to_gray.to_gray``, or of
+    ``to_gray.to_colour`` where ``mode`` is RGB; EXIF orientation is applied, transparency laid over ``background`` (a
+    colour's name or code).
     ``admit`` is called with the header before anything is decoded, and again before a frame of another size; what
     it raises stops the reading. No other limit on a picture's size is in force, Pillow's own neither.
 
@@ -102,7 +111,7 @@ def read_pictures(
     """
     if frames not in ("first", "all") and not (isinstance(frames, int) and frames >= 0):
         raise UsageError(f"frames is first, all, or a frame's number from 0, not {frames!r}")
-    return _read(source, frames, to_gray.parse_background(background), admit or (lambda header: None))
+    return _read(source, frames, to_gray.parse_background(background), mode, admit or (lambda header: None))
 
 
 def is_picture(path: str | Path) -> bool:
@@ -148,7 +157,7 @@ def open_file(path: str | Path) -> BinaryIO:
 
 
 def _read(
-    source: Source, frames: Frames, background: tuple[int, int, int], admit: Callable[[Header], Any]
+    source: Source, frames: Frames, background: tuple[int, int, int], mode: Mode, admit: Callable[[Header], Any]
 ) -> Iterator[Picture]:
     with _opened(source) as opened:
         header = opened.header
@@ -168,7 +177,11 @@ def _read(
             if frames == "all" or frame == last:
                 with decoding.reading(header.format):
                     values, white, notes = decoding.decode(
-                        opened.image, opened.contents, orientation=opened.orientation, background=background
+                        opened.image,
+                        opened.contents,
+                        orientation=opened.orientation,
+                        background=background,
+                        mode=mode,
                     )
                 if frame == last:
                     opened.close()

@@ -1,4 +1,4 @@
-"""Turns a decoded Pillow picture into exact gray values."""
+"""Turns a decoded Pillow picture into exact gray values, or red, green and blue ones."""
 
 import re
 from collections.abc import Iterator
@@ -77,6 +77,33 @@ def to_gray(
     return values, 255, _notes8(rawmode)
 
 
+def to_colour(
+    image: Image.Image, *, rawmode: str = "", white_is_zero: bool = False, background: tuple[int, int, int]
+) -> tuple[NDArray[np.generic], float, tuple[str, ...]]:
+    """Return a decoded picture as red, green and blue values, with the value that means white, and notes.
+
+    The values are 3xHxW. Pictures of 8 bits a channel give Pillow's ``convert("RGB")``, transparent ones laid over
+    ``background`` as in ``to_gray``. Gray pictures of more bits keep their precision, and their three channels are
+    equal. Colour of 16 bits a channel is read by its upper 8, for Pillow holds no more.
+
+    Raises InputError where a float is NaN or infinite.
+
+    >>> values, white, _ = to_colour(Image.new("RGB", (1, 1), (255, 128, 0)), background=(255, 255, 255))
+    >>> values.ravel().tolist(), white
+    ([255, 128, 0], 255)
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        gray, white, notes = to_gray(image, rawmode=rawmode, white_is_zero=white_is_zero, background=background)
+        return np.broadcast_to(gray, (3, *gray.shape)), white, notes
+    _scale_key(image, rawmode)
+    values = np.empty((3, image.height, image.width), np.uint8)
+    for top, band in _bands(image):
+        colour = _over(band, background).convert("RGB")
+        for number, channel in enumerate(values):
+            share(channel).paste(colour.getchannel(number), (0, top))
+    return values, 255, _notes8(rawmode)
+
+
 def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     """Cut the picture into bands, each with its top row: what is done to them takes little more memory."""
     rows = max(1, _BAND // image.width)
@@ -122,15 +149,21 @@ def _notes8(rawmode: str) -> tuple[str, ...]:
     return ("16 bits a channel are read as 8, their upper half",) if deep else ()
 
 
+def _over(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """The picture laid over the background where it is transparent."""
+    if not is_transparent(image):
+        return image
+    colour = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    alpha = colour.getchannel("A")
+    if alpha.getextrema() == (255, 255):
+        return colour
+    image = Image.new("RGB", colour.size, background)
+    image.paste(colour.convert("RGB"), mask=alpha)
+    return image
+
+
 def _gray8(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    if is_transparent(image):
-        colour = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        alpha = colour.getchannel("A")
-        if alpha.getextrema() != (255, 255):
-            image = Image.new("RGB", colour.size, background)
-            image.paste(colour.convert("RGB"), mask=alpha)
-            return image.convert("L")
-        image = colour
+    image = _over(image, background)
     if image.mode == "LAB":  # Pillow has no way from LAB to L but by RGB
         image = image.convert("RGB")
     return image.convert("L")

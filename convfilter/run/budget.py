@@ -29,7 +29,7 @@ def predict(pipeline: Pipeline, header, options) -> int:
     weights, c = 0, 1
     for layer in pipeline.layers:
         weights, c = weights + 4 * layer.effect.parameters_for(c), layer.effect.channels(c)
-    return max(header.bytes_to_read, gray + _computing(pipeline, shape, options)) + weights
+    return max(header.bytes_to_read(), gray + _computing(pipeline, shape, options)) + weights
 
 
 def _computing(pipeline: Pipeline, shape, options) -> int:

@@ -621,7 +621,7 @@ def test_the_bytes_that_reading_takes_are_foretold(tmp_path: Path) -> None:
             return 1024 * int(re.search(what + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
 
         for name in sys.argv[1:]:
-            told = read_header(name).bytes_to_read
+            told = read_header(name).bytes_to_read()
             open("/proc/self/clear_refs", "w").write("5")
             before = memory("VmRSS")
             for picture in read_pictures(name, frames="all"):
