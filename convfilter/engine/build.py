@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from convfilter.errors import InputError
-from convfilter.gray.rounding import CERTAIN, ROUNDING
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
 from convfilter.layers.convolutions import same_size
@@ -94,31 +93,6 @@ def explain_nonfinite(pipeline: Pipeline, network: nn.Sequential, x: torch.Tenso
             kind = "NaN" if y[0, channel].isnan().any() else "infinity"
             return InputError(f"{kind} comes out of layer {number}, {layer.name}, in channel {channel}")
     return InputError("NaN or infinity comes out of the pipeline")
-
-
-def rounding_noise(pipeline: Pipeline, network: nn.Sequential, white: float) -> list[float]:
-    """Return, for each layer, the difference that rounding alone can make in what is flat by rights.
-
-    It is 4e-7 (a few steps of float32), times the layers' roughness, of the largest value that weights and a ``white``
-    picture can give. That bound grows past all measure in deep networks, so from the third convolution on nothing is
-    put down to rounding.
-
-    >>> from convfilter import parse
-    >>> pipeline = parse("edge | ReLU")
-    >>> [round(noise, 6) for noise in rounding_noise(pipeline, build(pipeline), 255)]
-    [0.004896, 0.004896]
-    """
-    noise, bound, rough, convolutions = [], float(white), 1.0, 0
-    for layer, module in zip(pipeline.layers, network, strict=True):
-        rounding = layer.entry.rounding(layer.effect, layer.arguments)
-        bound, rough = bound * rounding.growth, max(rough, rounding.roughness)
-        for part in module.modules():
-            if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
-                convolutions += 1
-                sums = part.weight.abs().flatten(1).sum(1).max().item()
-                bound = bound * sums + (part.bias.abs().max().item() if part.bias is not None else 0.0)
-        noise.append(ROUNDING * rough * bound if convolutions <= CERTAIN else 0.0)
-    return noise
 
 
 def _module(layer: Layer) -> nn.Module:

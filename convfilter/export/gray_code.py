@@ -25,8 +25,6 @@ def write_levels(norm: Norm, white: float, bits: int, noise: float) -> Iterator[
     """
     levels = (1 << bits) - 1
     flat = norm.scale(0.0, 0.0, white)  # and that of any channel, where no range is needed
-    if norm.mode == "abs":
-        yield "values = values.abs()"
     if norm.needs_range:
         yield "low, high = values.min().item(), values.max().item()"
         is_flat = f"high - low <= {noise:.9g}" if noise else "low == high"
@@ -36,6 +34,8 @@ def write_levels(norm: Norm, white: float, bits: int, noise: float) -> Iterator[
         yield from ["else:", *(f"    {line}" for line in other)] if other else []
     else:
         yield _write_ends(flat)
+    if norm.mode == "abs":
+        yield "values = values.abs()"
     ends = [abs(end) for end in (norm.vmin, norm.vmax) if end is not None]
     double = max(ends, default=0) > LARGEST or (len(ends) == 2 and norm.vmax - norm.vmin < SMALLEST)
     values = "values.double()" if double else "values"
@@ -53,7 +53,6 @@ def _write_ends(scale: GrayScale) -> str:
 def _write_scale(norm: Norm) -> Iterator[str]:
     """The statements that make the scale of a channel of its minimum ``low`` and maximum ``high``."""
     if norm.mode == "abs":
-        yield "values = values.abs()"
         yield "low, high = 0, max(-low, high)"
     elif norm.mode == "symmetric":
         yield "high = max(-low, high)"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from convfilter.errors import shorten
 from convfilter.export.gray_code import write_levels
 from convfilter.gray.norm import Norm
-from convfilter.gray.rounding import measure_noise
+from convfilter.gray.rounding import rounding_noise
 from convfilter.language.arguments import signature
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
@@ -71,12 +71,11 @@ def write_code(
     """Return a Python script that runs the pipeline on a picture with torch, numpy and Pillow alone.
 
     It writes ``output`` and .png, or one PNG a channel, _0.png and so on, or the one channel there is to ``file``; it
-    makes ``folder`` first, if there is one to be made. Their pixels are to the last bit those that
-    the program writes with ``exact``; its quicker ways may differ by a gray level here and there, where kernels are
-    large. Their bytes are Pillow's. Left to the program are channels that only rounding makes vary, where weights or
-    biases are random or values denormal, which are black there, and NaN and infinity, which are errors. ``white`` is a
-    white pixel's value in the tensor, ``norm`` and ``bits`` say how floats become gray, ``channels`` which ones are
-    written.
+    makes ``folder`` first, if there is one to be made. Their pixels are those that the program writes with ``exact``,
+    but for the order in which torch adds up on several threads; the program's quicker ways may differ by a gray level
+    here and there, where kernels are large. Their bytes are Pillow's. Left to the program are denormal values, and NaN
+    and infinity, which are errors. ``white`` is a white pixel's value in the tensor, ``norm`` and ``bits`` say how
+    floats become gray, ``channels`` which ones are written.
 
     Raises:
         PipelineError: a layer does not take the channels that come in.
@@ -137,9 +136,8 @@ def write_code(
         "",
     ]
     lines += [f"os.makedirs({quote(folder)}, exist_ok=True)"] if folder else []
-    gray = list(
-        write_levels(norm, white, bits, measure_noise(pipeline, white, photo.whole and white % photo.white == 0))
-    )
+    noise = rounding_noise(pipeline, white, photo.whole and white % photo.white == 0)[-1]
+    gray = list(write_levels(norm, white, bits, noise))
     if count == 1 or file:
         only = f"y[{channels[0] if channels else 0}]"
         lines += [line.replace("values", only) for line in gray]

@@ -1,40 +1,38 @@
-"""What float32's rounding can make of a channel that is flat by rights."""
+"""How far float32's rounding can spread the values of a channel whose input is constant, and so should be flat."""
 
 from convfilter.language.pipeline import Pipeline
-from convfilter.layers.entry import Draws, Kernels
+from convfilter.layers.entry import Computes
 
 ROUNDING = 4e-7  # of the largest value: a few of float32's steps
-CERTAIN = 2  # convolutions; the bound on values grows past all measure in deeper networks
+CERTAIN = 2  # convolutions; the bound grows far beyond what rounding does in deeper networks
+EXACT = 2**24  # whole numbers up to it are exact in float32, and so are their sums in any order
+PICTURE = 1 << 12  # rows and columns: the bound is to hold for pictures of any usual size
 
 
-def measure_noise(pipeline: Pipeline, white: float, whole: bool) -> float:
-    """Return what ``network.rounding_noise`` says of the last layer, 0 where weights or biases are random.
+def rounding_noise(pipeline: Pipeline, white: float, whole: bool) -> tuple[float, ...]:
+    """Return, for each layer, the difference that rounding alone can make between values of one channel.
 
-    It is 0 too where it makes no difference: where the picture's values are ``whole`` numbers, all layers keep them so,
-    and none are so large that a difference of 1 would pass for rounding.
+    ``white`` is a white pixel's value; ``whole`` says that the picture's values are whole numbers. The difference is a
+    few of float32's steps at the largest value that a white picture can give, by the layer's interval or, where its
+    weights are random, by the largest that PyTorch draws. So a layer that saturates, such as Tanh, bounds the noise by
+    what it can give. It is 0 where all numbers are whole and exact, and from the third convolution on: nothing is put
+    down to rounding there.
 
     >>> from convfilter import parse
-    >>> measure_noise(parse("edge"), 255, whole=True), round(measure_noise(parse("edge"), 255, whole=False), 6)
-    (0.0, 0.004896)
+    >>> [round(noise, 7) for noise in rounding_noise(parse("edge | edge | Tanh"), 1, whole=False)]
+    [1.92e-05, 0.0009216, 4e-07]
+    >>> rounding_noise(parse("edge | edge | ReLU"), 255, whole=True)
+    (0.0, 0.0, 0.0)
     """
-    bound, rough, convolutions, c = float(white), 1.0, 0, 1
+    noise: list[float] = []
+    largest, rough, convolutions, c = float(white), 1.0, 0, 1
     for layer in pipeline.layers:
-        if layer.draws is Draws.WEIGHTS:
-            return 0.0
-        matrices = [matrix for kernel in layer.kernels for matrix in kernel.matrices]
-        if matrices:
-            convolutions += 1
-            bias = dict(layer.kwargs).get("bias", False)
-            biases = bias if isinstance(bias, tuple) else (float(bias),)
-            groups = c if layer.entry.kernels is Kernels.EACH_CHANNEL else dict(layer.kwargs).get("groups", 1)
-            bound *= c // groups * max(sum(abs(value) for row in matrix for value in row) for matrix in matrices)
-            bound += max(map(abs, biases))
-            numbers = [*biases, *(value for matrix in matrices for row in matrix for value in row)]
-            whole = whole and all(number == int(number) for number in numbers)
-        else:
-            whole = whole and layer.entry.keeps_whole
-            rounding = layer.entry.rounding(layer.effect, layer.arguments)
-            bound, rough = bound * rounding.growth, max(rough, rounding.roughness)
+        rounding = layer.entry.rounding(layer.effect, layer.arguments)
+        ends = layer.effect.values(-largest, largest, (c, PICTURE, PICTURE))
+        largest = max(map(abs, ends)) if ends else largest * rounding.growth + rounding.offset
+        rough = max(rough, rounding.roughness)
+        convolutions += layer.entry.computes in (Computes.CONVOLUTION, Computes.TRANSPOSED)
+        whole = whole and layer.entry.keeps_whole and rounding.keeps_whole and largest <= EXACT
+        noise.append(0.0 if whole or convolutions > CERTAIN else ROUNDING * rough * largest)
         c = layer.effect.channels(c)
-    noise = ROUNDING * rough * bound if convolutions <= CERTAIN else 0.0
-    return 0.0 if whole and noise < 1 else noise
+    return tuple(noise)

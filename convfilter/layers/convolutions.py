@@ -9,6 +9,7 @@ from convfilter.layers.entry import (
     Computes,
     Draws,
     Kernels,
+    Rounding,
     draws_nothing,
     draws_weights,
     entry,
@@ -36,6 +37,44 @@ def _draws(arguments: Arguments) -> Draws:
     kernels = sum(len(kernel.matrices) for kernel in arguments["weight"] or ())
     random = kernels < arguments["out_channels"] or arguments["bias"] is True
     return Draws.WEIGHTS if random else Draws.NOTHING
+
+
+def _conv_rounding(effect: Effect, arguments: Arguments) -> Rounding:
+    """Kernels that the text names by their coefficients, random ones by the largest that PyTorch draws."""
+    channels = arguments["in_channels"] // arguments["groups"]
+    weights = channels * effect.rows.size * effect.columns.size
+    matrices = [matrix for kernel in arguments["weight"] or () for matrix in kernel.matrices]
+    growth = channels * max(map(_total, matrices), default=0.0)
+    if len(matrices) < arguments["out_channels"]:
+        growth = max(growth, weights * _drawn(weights))
+    bias = arguments["bias"]
+    biases = [_drawn(weights)] if bias is True else bias if isinstance(bias, tuple) else [float(bias)]
+    numbers = [*biases, *(value for matrix in matrices for row in matrix for value in row)]
+    keeps_whole = _draws(arguments) is Draws.NOTHING and all(number == int(number) for number in numbers)
+    return Rounding(growth, offset=max(map(abs, biases)), keeps_whole=keeps_whole)
+
+
+def _transposed_rounding(effect: Effect, arguments: Arguments) -> Rounding:
+    pixels, groups, bias = effect.rows.size * effect.columns.size, arguments["groups"], arguments["bias"]
+    drawn = _drawn(arguments["out_channels"] // groups * pixels)
+    biases = [drawn] if bias is True else bias if isinstance(bias, tuple) else [float(bias)]
+    growth = arguments["in_channels"] // groups * pixels * drawn
+    return Rounding(growth, offset=max(map(abs, biases)), keeps_whole=False)
+
+
+def _filter_rounding(effect: Effect, arguments: Arguments) -> Rounding:
+    matrices = [matrix for kernel in arguments["kernel"] for matrix in kernel.matrices]
+    keeps_whole = all(value == int(value) for matrix in matrices for row in matrix for value in row)
+    return Rounding(max(map(_total, matrices)), keeps_whole=keeps_whole)
+
+
+def _total(matrix: Matrix) -> float:
+    return sum(abs(value) for row in matrix for value in row)
+
+
+def _drawn(weights: int) -> float:
+    """The largest weight or bias that PyTorch draws for an output value that so many weights make."""
+    return weights**-0.5
 
 
 def _conv_scratch(effect: Effect, arguments: Arguments, shape: Shape, output: Shape) -> int:
@@ -71,10 +110,10 @@ def _blocks(channels: int) -> int:
     kernels=Kernels.WEIGHT,
     computes=Computes.CONVOLUTION,
     formula=None,
-    keeps_whole=False,
+    keeps_whole=True,
     differs_in_training=False,
     draws=_draws,
-    rounding=usual_rounding,
+    rounding=_conv_rounding,
     scratch=_conv_scratch,
     lesson=(
         "A small window slides over the picture. At each place its values are multiplied by a kernel, a table of "
@@ -114,7 +153,7 @@ def Conv2d(
     keeps_whole=False,
     differs_in_training=False,
     draws=draws_weights,
-    rounding=usual_rounding,
+    rounding=_transposed_rounding,
     scratch=_transposed_scratch,
     lesson=(
         "A convolution the other way round: every input pixel stamps the kernel, times its value, onto a larger "
@@ -152,10 +191,10 @@ def ConvTranspose2d(
     kernels=Kernels.EACH_CHANNEL,
     computes=Computes.CONVOLUTION,
     formula=None,
-    keeps_whole=False,
+    keeps_whole=True,
     differs_in_training=False,
     draws=draws_nothing,
-    rounding=usual_rounding,
+    rounding=_filter_rounding,
     scratch=_filter_scratch,
     lesson=(
         "The same sliding sum as in Conv2d, with kernels chosen by hand: every kernel goes over every channel by "

@@ -64,10 +64,17 @@ class Draws(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """How many times larger a layer without weights makes values, and its rounding, than most layers do."""
+    """How far values, and so their rounding, can grow in a layer.
+
+    Values up to x become such up to ``growth`` * x + ``offset``: what is asked where the interval is not known.
+    ``roughness`` is how many times more is rounded than in most layers. ``keeps_whole`` says that the layer's own
+    numbers, its kernels and biases, are whole.
+    """
 
     growth: float = 1.0
+    offset: float = 0.0
     roughness: float = 1.0
+    keeps_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +85,10 @@ class Entry:
     ``formula`` is, for a layer that computes a CURVE, JavaScript's expression of it, in which ``x`` is the value, ``c``
     its channel, ``weight`` the module's weights, and every other name one of the layer's arguments or a function of
     report/curves.js; None for the other layers. ``keeps_whole`` says that whole numbers stay whole numbers (for
-    a layer with kernels: where these and its biases are whole), ``differs_in_training`` that PyTorch does something
-    else before ``eval()``. ``draws(arguments)`` says what is random, ``rounding(effect, arguments)`` how far rounding
-    can go, and ``scratch(effect, arguments, input, output)`` how many floats PyTorch holds beside the input and the
-    output, whose shapes these are. ``lesson`` says what the layer does and what it is for, to a learner.
+    a layer with kernels: where ``rounding`` says that its own are whole), ``differs_in_training`` that PyTorch does
+    something else before ``eval()``. ``draws(arguments)`` says what is random, ``rounding(effect, arguments)`` how far
+    rounding can go, and ``scratch(effect, arguments, input, output)`` how many floats PyTorch holds beside the input
+    and the output, whose shapes these are. ``lesson`` says what the layer does and what it is for, to a learner.
     """
 
     function: Callable[..., Effect]

@@ -8,10 +8,11 @@ import numpy as np
 
 import convfilter
 from convfilter.engine import tiles
-from convfilter.engine.build import activations, build, explain_nonfinite, rounding_noise, to_tensor
+from convfilter.engine.build import activations, build, explain_nonfinite, to_tensor
 from convfilter.engine.threads import ONE, Cores, one_thread
 from convfilter.gray.norm import GrayScale, Norm
 from convfilter.gray.quantise import level_type, quantise
+from convfilter.gray.rounding import rounding_noise
 from convfilter.images import png
 from convfilter.images.contact_sheet import Panel, draw_sheet, fit, name_channel, plan_sheet
 from convfilter.images.reader import Picture
@@ -66,7 +67,7 @@ class Darkroom:
         self.pipeline, self.options, self.threads = pipeline, options, threads
         self.norm = Norm(options.norm, options.vmin, options.vmax)
         self.network = build(pipeline, seed=options.seed)
-        self.noise = rounding_noise(pipeline, self.network, options.white)
+        self.noise = [rounding_noise(pipeline, options.white, whole) for whole in (False, True)]
         self.plain = options.exact or options.steps
         self.segments = None if self.plain else tiles.plan(pipeline, self.network)
         self.cores = ONE if self.plain else Cores(threads)
@@ -104,8 +105,10 @@ class Darkroom:
             raise explain_nonfinite(
                 self.pipeline, self.network, to_tensor(picture.values, picture.white, self.options.white)
             )
+        whole = picture.values.dtype.kind in "ui" and self.options.white % picture.white == 0
+        noise = self.noise[whole][layer]
         return [
-            Shade(channel, *ranges[channel], self.norm.scale(*ranges[channel], self.options.white, self.noise[layer]))
+            Shade(channel, *ranges[channel], self.norm.scale(*ranges[channel], self.options.white, noise))
             for channel in self.options.channels or range(len(ranges))
             if channel < len(ranges)
         ]
