@@ -48,6 +48,15 @@ def quote(text: str) -> str:
     return quoted if '"' in quoted else f'"{quoted[1:-1]}"'
 
 
+def show_number(value: float) -> str:
+    """Return a number as a caption shows it, in about four digits.
+
+    >>> show_number(1 / 3), show_number(-0.0), show_number(123456.7), show_number(1e-9)
+    ('0.3333', '0', '123457', '1e-09')
+    """
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e7 else f"{value + 0.0:.4g}"
+
+
 def show_bytes(count: float) -> str:
     """Return a number of bytes as people write it.
 

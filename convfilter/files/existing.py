@@ -10,13 +10,14 @@ from typing import Literal
 from convfilter.images.formats import is_cut_off
 
 _PNG, _END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
+_SVG, _SVG_END = b"<svg ", b"</svg>\n"
 _MARK = re.compile(rb"[ti][ET]XtSoftware\0+convfilter")
 _LIBPNG = (8192).to_bytes(4, "big")  # the chunks that libpng cuts longer data into
 _NPY = re.compile(rb"\{'descr': '[<>|]?[a-z](\d{1,3})', 'fortran_order': \w+, 'shape': \(([\d, ]*)\), \} *\n")
 
 
 def is_done(source: str, outputs: Sequence[str]) -> bool:
-    """Return whether every output is there, whole (PNG or NPY, by its suffix) and not older than the source."""
+    """Return whether every output is there, whole (PNG, SVG or NPY, by its suffix) and not older than the source."""
     try:
         since = os.stat(source).st_mtime_ns
         return bool(outputs) and all(os.stat(path).st_mtime_ns >= since and is_whole(path) for path in outputs)
@@ -25,7 +26,7 @@ def is_done(source: str, outputs: Sequence[str]) -> bool:
 
 
 def is_whole(path: str) -> bool:
-    """Return whether a PNG file has its start and its end, or an NPY file the size that its header says.
+    """Return whether a PNG or SVG file has its start and its end, or an NPY file the size that its header says.
 
     Outputs appear under their names only when complete, so this finds what was cut by other hands. OSError where the
     file cannot be read.
@@ -37,8 +38,9 @@ def is_whole(path: str) -> bool:
         start = file.read(4096)
         if path.lower().endswith(".npy"):
             return _npy_size(start) == size
-        file.seek(max(0, size - len(_END)))
-        return start.startswith(_PNG) and file.read() == _END
+        begins, ends = (_SVG, _SVG_END) if path.lower().endswith(".svg") else (_PNG, _END)
+        file.seek(max(0, size - len(ends)))
+        return start.startswith(begins) and file.read() == ends
 
 
 def read_mark(path: str) -> Literal["marked", "alike", "unknown", ""]:

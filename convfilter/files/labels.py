@@ -10,7 +10,7 @@ from hashlib import blake2b
 from convfilter.files.paths import fold, split_name
 
 HASHED = re.compile("~[0-9a-f]{12}$")
-SUFFIXES = (".png", ".npy")  # of the files written
+SUFFIXES = (".png", ".svg", ".npy")
 
 
 def hashed(label: str, identity: str) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import stat
 
 from convfilter.errors import UsageError, escape
@@ -12,7 +13,7 @@ OTHERS = (".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".p
 
 
 def is_file_name(output: str) -> bool:
-    """Return whether the value of -o names a file: it ends in .png or .npy, and is no folder.
+    """Return whether the value of -o names a file: it ends in .png, .svg or .npy, and is no folder.
 
     >>> is_file_name("edges.png"), is_file_name("edges")
     (True, False)
@@ -38,6 +39,26 @@ def find_single_file(output: str | None, suffix: str) -> str | None:
     if given != suffix:
         raise UsageError(f"-o {escape(output)}: --format {suffix[1:]} needs the suffix {suffix}")
     return output
+
+
+def check_ending(output: str | None) -> None:
+    """Return if the value of -o, for a single output, is not the name of a file of a kind that is not written.
+
+    Raises:
+        UsageError: it would else be taken for a folder's name.
+
+    >>> check_ending("figure.pdf")
+    Traceback (most recent call last):
+    convfilter.errors.UsageError: -o figure.pdf: no output ends in .pdf, but in .png, .svg or .npy; a folder of this \
+name is written figure.pdf/
+    """
+    ending = os.path.splitext(output or "")[1].lower()
+    is_ending = re.fullmatch(r"\.(?=.*[a-z])[a-z0-9]{1,5}", ending) is not None
+    if output and is_ending and ending not in SUFFIXES and not os.path.isdir(output):
+        known, shown = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}", escape(output)
+        raise UsageError(
+            f"-o {shown}: no output ends in {ending}, but in {known}; a folder of this name is written {shown}/"
+        )
 
 
 def find_target(path: str) -> str:

@@ -49,12 +49,18 @@ class Named(Protocol):
 
 
 def check_template(
-    template: str, *, several_sources: bool, several_channels: bool, frames: bool = False, steps: bool = False
+    template: str,
+    *,
+    several_sources: bool,
+    several_channels: bool,
+    several_layers: bool = False,
+    frames: bool = False,
+    steps: bool = False,
 ) -> None:
     """Return if the template can give every output its own name; UsageError says what is wrong with it.
 
-    ``frames`` is true where all frames are taken, ``steps`` where the output of every layer is. Fields are {stem},
-    {filter}, {channel}, {ext}, {frame} and {step}; numbers take a width ({channel:03}); "/" makes sub-folders.
+    ``frames`` is true where all frames are taken, ``steps`` where {step} has a value. Fields are {stem}, {filter},
+    {channel}, {ext}, {frame} and {step}; numbers take a width ({channel:03}); "/" makes sub-folders.
 
     >>> check_template("{stem}_{chanel}", several_sources=True, several_channels=True)
     Traceback (most recent call last):
@@ -62,7 +68,7 @@ def check_template(
     """
     tokens = _parse(template)
     fields = {field for _, field, _ in tokens if field}
-    needed = {"stem": several_sources, "channel": several_channels, "frame": frames, "step": steps}
+    needed = {"stem": several_sources, "channel": several_channels, "frame": frames, "step": several_layers}
     why = {"stem": "inputs", "channel": "channels", "frame": "frames", "step": "layers"}
     for field, need in needed.items():
         if need and field not in fields:

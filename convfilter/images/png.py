@@ -21,6 +21,7 @@ CHANNEL = "convfilter:channel"
 SEED = "convfilter:seed"
 BLACK = "convfilter:black"
 WHITE = "convfilter:white"
+SCALE = "convfilter:scale"
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BLOCK = 1 << 20  # bytes of pixels compressed at once: the cut depends on the picture alone, so the file does too

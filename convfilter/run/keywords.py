@@ -25,12 +25,16 @@ class Keywords(TypedDict, total=False):
     norm: Literal["minmax", "clip", "abs", "symmetric"]
     vmin: float | None
     vmax: float | None
+    scale: Literal["channel", "layer", "run"] | None
     bits: Literal[8, 16]
-    format: Literal["png", "npy"] | None
+    format: Literal["png", "svg", "npy"] | None
     channels: str | int | Iterable[int] | None
     grid: bool
     keep: bool
     steps: bool
+    columns: int | None
+    zoom: bool
+    theme: Literal["light", "dark"]
     compress: int | None
     metadata: bool
     skip_existing: bool

@@ -5,12 +5,16 @@
 field, and needs nothing else.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from convfilter.errors import UsageError, did_you_mean, escape
-from convfilter.gray.norm import MODES
+from convfilter.figures.themes import THEMES
+from convfilter.files.labels import SUFFIXES
+from convfilter.gray.norm import MODES, Norm
+from convfilter.gray.scale import SCALES
 from convfilter.language.pipeline import Pipeline
 from convfilter.run import option_values as values
 from convfilter.run.shards import parse_shard
@@ -132,10 +136,15 @@ class Options:
     vmax: float | None = option(
         None, PICTURES_OUT, "The value that is white, in every picture.", values.number, metavar="FLOAT"
     )
+    scale: str | None = option(
+        None, PICTURES_OUT, "What shares one black and one white: a channel has its own; a layer's channels have one; "
+        "so have all outputs of the run, which is of one picture.", choices=SCALES,
+        shown="channel; with --steps, an activation or pool that of the layer before it",
+    )  # fmt: skip
     bits: int = option(8, PICTURES_OUT, "Depth of a PNG.", choices=(8, 16))
     format: str | None = option(
-        None, PICTURES_OUT, "A picture, or the raw float32 values (HxW a channel) for numpy.load.",
-        choices=("png", "npy"), shown="png, or -o's suffix",
+        None, PICTURES_OUT, "A picture, a contact sheet as SVG, or the float32 values (HxW a channel) for numpy.load.",
+        choices=("png", "svg", "npy"), shown="png, or -o's suffix",
     )  # fmt: skip
     channels: tuple[int, ...] | None = option(
         None, PICTURES_OUT, "Only these output channels.", values.channels, metavar="0,3-5",
@@ -143,7 +152,15 @@ class Options:
     )  # fmt: skip
     grid: bool = option(False, PICTURES_OUT, "One contact sheet a picture: the input and all channels, labelled.")
     keep: bool = option(False, PICTURES_OUT, "With --grid: the single pictures too.")
-    steps: bool = option(False, PICTURES_OUT, "Save what comes out of every layer, not only the last.")
+    steps: bool = option(
+        False, PICTURES_OUT, "Save what comes out of every layer, not only the last; with --grid, a row a layer."
+    )
+    columns: int | None = option(
+        None, PICTURES_OUT, "With --grid: the most pictures side by side.", values.whole(1, 64), metavar="N",
+        shown="as many as suit a screen",
+    )  # fmt: skip
+    zoom: bool = option(False, PICTURES_OUT, "With --grid: draw all pictures equally large, pooled ones too.")
+    theme: str = option("light", PICTURES_OUT, "With --grid: the colours around the pictures.", choices=tuple(THEMES))
     compress: int | None = option(
         None, PICTURES_OUT, "Effort of the PNG's compression: 0 none, 9 the smallest file.", values.whole(0, 9),
         metavar="0..9", shown="fast",
@@ -179,7 +196,13 @@ class Options:
     @property
     def suffix(self) -> str:
         """The suffix of the files written."""
-        return f".{self.format or ('npy' if (self.output or '').lower().endswith('.npy') else 'png')}"
+        named = os.path.splitext(self.output or "")[1].lower()
+        return f".{self.format}" if self.format else named if named in SUFFIXES else ".png"
+
+    @property
+    def needs_range(self) -> bool:
+        """Whether black or white depends on the values that come out."""
+        return Norm(self.norm, self.vmin, self.vmax).needs_range
 
     def check(self, pipeline: Pipeline) -> "Options":
         """Return these options, or refuse what makes no sense before anything is read.
@@ -192,6 +215,13 @@ class Options:
             raise UsageError(f"--vmin {self.vmin:g} must be less than --vmax {self.vmax:g}")
         if self.suffix == ".npy" and self.grid:
             raise UsageError("--grid draws a picture, and npy holds numbers; choose one of them")
+        if self.suffix == ".svg" and not self.grid:
+            raise UsageError("svg is for contact sheets; add --grid, or take png")
+        if self.suffix == ".svg" and self.keep:
+            raise UsageError("--keep keeps single pictures, and svg is for contact sheets; choose one of them")
+        for name in ("columns", "zoom", "theme"):
+            if not self.grid and getattr(self, name) != DEFAULTS[name]:
+                raise UsageError(f"{flags(name)[-1]} goes with --grid: it says how the contact sheet is drawn")
         if self.keep and not self.grid:
             raise UsageError("--keep goes with --grid: it keeps the single pictures beside the sheet")
         pipeline = self.cut(pipeline)

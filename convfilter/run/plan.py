@@ -3,7 +3,7 @@
 import sys
 
 from convfilter.errors import UsageError, escape
-from convfilter.files.targets import find_single_file
+from convfilter.files.targets import check_ending, find_single_file
 from convfilter.files.template import Part, check_template
 from convfilter.language.pipeline import Pipeline
 
@@ -40,10 +40,11 @@ def list_parts(pipeline: Pipeline, options, frames: int = 1) -> dict[Key, Part]:
         step = f"{index + 1:0{len(str(len(layers)))}}-{layer.name}" if options.steps else ""
         chosen = [channel for channel in options.channels or range(count) if channel < count]
         single = [] if options.grid and not options.keep else chosen
-        for channel in [*single, *([None] if options.grid else [])]:
+        figure = [None] if options.grid and index == len(layers) - 1 else []
+        for channel in [*single, *figure]:
             for frame in range(frames):
-                label = "grid" if channel is None else channel
-                parts[frame, index, channel] = Part(label, count, frame, frames, step)
+                label, of_step = ("grid", "steps" * options.steps) if channel is None else (channel, step)
+                parts[frame, index, channel] = Part(label, count, frame, frames, of_step)
     return dict(sorted(parts.items(), key=lambda item: item[0][:2]))
 
 
@@ -56,10 +57,18 @@ def check_names(pipeline: Pipeline, options, *, several: bool) -> None:
     layers = [layer for _, layer, _ in list_parts(pipeline, options)]
     many = {
         "pictures": several,
-        "layers": options.steps and len(pipeline.layers) > 1,
+        "layers": len(set(layers)) > 1,
         "channels": len(set(layers)) < len(layers),
         "frames": options.frames == "all",
     }
+    if options.scale == "run" and options.needs_range and (several or options.frames == "all"):
+        what = "pictures" if several else "frames"
+        raise UsageError(
+            f"--scale run: what is black and white in several {what} would be known only after all of them; "
+            "say it with --vmin and --vmax"
+        )
+    if not several and not any(many.values()):
+        check_ending(options.output)
     if options.output == "-" or find_single_file(options.output, options.suffix):
         why = next((what for what, found in many.items() if found), None)
         if why:
@@ -75,4 +84,5 @@ def check_names(pipeline: Pipeline, options, *, several: bool) -> None:
             several_channels=many["channels"],
             frames=many["frames"],
             steps=options.steps,
+            several_layers=many["layers"],
         )

@@ -1,8 +1,8 @@
 """One picture through the network: activations out, and how each channel of them is written."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
@@ -10,14 +10,19 @@ import convfilter
 from convfilter.engine import tiles
 from convfilter.engine.build import activations, build, explain_nonfinite, to_tensor
 from convfilter.engine.threads import ONE, Cores, one_thread
+from convfilter.explain.channel_names import channel_names
+from convfilter.figures.layout import Row
 from convfilter.gray.norm import GrayScale, Norm
 from convfilter.gray.quantise import level_type, quantise
 from convfilter.gray.rounding import rounding_noise
+from convfilter.gray.scale import Shade, describe_scale, join_ranges, keeps_scale, shade_channels
 from convfilter.images import png
-from convfilter.images.contact_sheet import Panel, draw_sheet, fit, name_channel, plan_sheet
 from convfilter.images.reader import Picture
 from convfilter.language.pipeline import Pipeline
-from convfilter.layers.entry import Computes, Kernels
+from convfilter.run.figure import Figure
+from convfilter.run.options import Options
+
+Channel = TypeVar("Channel")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,16 +35,6 @@ class Output:
     ranges: tuple[tuple[float, float], ...]
     notes: tuple[str, ...]
     write: Callable[[BinaryIO], None]
-
-
-@dataclass(frozen=True)
-class Shade:
-    """How one channel becomes gray: its number, minimum, maximum and gray scale."""
-
-    channel: int
-    low: float
-    high: float
-    scale: GrayScale
 
 
 class Whole:
@@ -63,7 +58,7 @@ class Whole:
 class Darkroom:
     """What all pictures of a run share: the pipeline, its network, the threads, and how floats become gray."""
 
-    def __init__(self, pipeline: Pipeline, options, threads: int) -> None:
+    def __init__(self, pipeline: Pipeline, options: Options, threads: int) -> None:
         self.pipeline, self.options, self.threads = pipeline, options, threads
         self.norm = Norm(options.norm, options.vmin, options.vmax)
         self.network = build(pipeline, seed=options.seed)
@@ -78,40 +73,75 @@ class Darkroom:
         Raises:
             InputError: NaN or infinity comes out of a layer.
         """
-        white = self.options.white
+        options = self.options
+        shared = None
+        if options.scale == "run" and options.steps:  # what is black and what is white is known at the end only
+            shared = join_ranges(
+                ends for _, output in self.activations(picture) for ends in self.chosen(self.ranges(picture, output))
+            )
+        figure = self.figure_of_steps(picture, title, shared) if options.grid and options.steps else None
+        scales = [GrayScale(0.0, options.white, self.norm.mode == "abs")] * picture.shape[0]  # the input's
+        notes: list[str] = []
+        for layer, output in self.activations(picture):
+            shades = self.shades(picture, layer, self.ranges(picture, output), shared, scales)
+            scales = [shade.scale for shade in shades]
+            shades = self.chosen(shades)
+            if not options.grid or options.keep:
+                yield from self.singles(layer, output, shades)
+            elif options.grid:
+                notes += self.notes(layer, shades)
+            if figure:
+                self.add_row(figure, picture, layer, output, shades)
+            if options.grid and (not figure or layer == len(self.pipeline.layers) - 1):
+                write = self.write_figure(figure) if figure else self.figure(picture, layer, output, shades, title)
+                ranges = tuple((shade.low, shade.high) for shade in shades)
+                yield Output(layer, None, output.shape, ranges, tuple(notes), write)
+
+    def activations(self, picture: Picture) -> Iterator[tuple[int, tiles.Output | Whole]]:
+        """Yield each layer that is to be written, counted from 0, with what comes out of it."""
+        white, last = self.options.white, len(self.pipeline.layers) - 1
         if self.plain:
             layers = activations(self.network, to_tensor(picture.values, picture.white, white))
             with one_thread():  # the same answer for every --jobs
                 for layer, y in enumerate(layers):
-                    if self.options.steps or layer == len(self.pipeline.layers) - 1:
-                        yield from self.outputs(picture, layer, Whole(y[0].numpy()), title)
+                    if self.options.steps or layer == last:
+                        yield layer, Whole(y[0].numpy())
         else:
-            output = tiles.filter_picture(self.segments, picture.values, picture.white, white, cores=self.cores)
-            yield from self.outputs(picture, len(self.pipeline.layers) - 1, output, title)
+            yield last, tiles.filter_picture(self.segments, picture.values, picture.white, white, cores=self.cores)
 
-    def outputs(self, picture: Picture, layer: int, output: tiles.Output | Whole, title: str) -> Iterator[Output]:
-        """Yield the single channels, or the sheet, or both, of what comes out of one layer."""
-        shades = self.shades(picture, layer, output.ranges)
-        if not self.options.grid or self.options.keep:
-            yield from self.singles(layer, output, shades)
-        if self.options.grid:
-            ranges = tuple((shade.low, shade.high) for shade in shades)
-            notes = () if self.options.keep else self.notes(layer, shades)
-            yield Output(layer, None, output.shape, ranges, notes, self.sheet(picture, layer, output, shades, title))
-
-    def shades(self, picture: Picture, layer: int, ranges) -> list[Shade]:
-        """Return how each channel that is to be written becomes gray."""
-        if not np.isfinite(ranges).all():
+    def ranges(self, picture: Picture, output: tiles.Output | Whole) -> list[tuple[float, float]]:
+        """Return the minimum and maximum of each channel; InputError where one is NaN or infinite."""
+        if not np.isfinite(output.ranges).all():
             raise explain_nonfinite(
                 self.pipeline, self.network, to_tensor(picture.values, picture.white, self.options.white)
             )
-        whole = picture.values.dtype.kind in "ui" and self.options.white % picture.white == 0
-        noise = self.noise[whole][layer]
-        return [
-            Shade(channel, *ranges[channel], self.norm.scale(*ranges[channel], self.options.white, noise))
-            for channel in self.options.channels or range(len(ranges))
-            if channel < len(ranges)
-        ]
+        return output.ranges
+
+    def chosen(self, channels: Sequence[Channel]) -> list[Channel]:
+        """Return those of all channels that are to be written."""
+        return [channels[c] for c in self.options.channels or range(len(channels)) if c < len(channels)]
+
+    def shades(self, picture: Picture, layer: int, ranges, shared, before: list[GrayScale]) -> list[Shade]:
+        """Return how each channel of a layer becomes gray.
+
+        ``shared`` is the range that all layers share, if they do, and ``before`` the scales of the layer before.
+        """
+        options = self.options
+        if shared is None and options.scale in ("layer", "run") and (chosen := self.chosen(ranges)):
+            shared = join_ranges(chosen)
+        whole = picture.values.dtype.kind in "ui" and options.white % picture.white == 0
+        return shade_channels(
+            self.norm,
+            ranges,
+            white=options.white,
+            noise=self.noise[whole][layer],
+            shared=shared,
+            before=before if self.keeps_scale(layer) else None,
+        )
+
+    def keeps_scale(self, layer: int) -> bool:
+        """Return whether a layer is drawn on the scale of the one before it."""
+        return self.options.steps and self.options.scale is None and keeps_scale(self.pipeline.layers[layer])
 
     def singles(self, layer: int, output: tiles.Output | Whole, shades: list[Shade]) -> Iterator[Output]:
         """Yield one output a channel: its bands as they are made where it is the only one, else all kept as pixels."""
@@ -149,27 +179,53 @@ class Darkroom:
 
         return write
 
-    def sheet(self, picture: Picture, layer: int, output: tiles.Output | Whole, shades: list[Shade], title: str):
-        """Return how the contact sheet is written: the input, then every channel."""
+    def figure(self, picture: Picture, layer: int, output: tiles.Output | Whole, shades: list[Shade], title: str):
+        """Return how the contact sheet of one layer is written: the input, then every channel."""
 
         def write(file: BinaryIO) -> None:
-            height, width = (max(pair) for pair in zip(output.shape[1:], picture.values.shape, strict=True))
-            layout = plan_sheet(len(shades) + 1, width, height)
-            names = channel_names(self.pipeline, layer)
+            _, height, width = output.shape
+            ends = {(shade.scale.black, shade.scale.white) for shade in shades}
+            note = describe_scale(
+                self.norm, self.options.scale or "channel", self.options.white, ends.pop() if len(ends) == 1 else None
+            )
+            rows = [Row(len(shades), (width, height))]
+            texts = {"title": title, "subtitle": self.text(layer), "note": note}
+            figure = Figure(picture, rows, self.options, **texts)
+            self.add_row(figure, picture, layer, output, shades)
+            self.write_figure(figure)(file)
+
+        return write
+
+    def figure_of_steps(self, picture: Picture, title: str, shared: tuple[float, float] | None) -> Figure:
+        """Return a contact sheet that has a row for each layer, which are still to be drawn."""
+        layers = self.pipeline.layers
+        rows = []
+        for number, (layer, shape) in enumerate(zip(layers, self.pipeline.shapes(picture.shape), strict=True)):
+            detail = "x".join(map(str, shape))
+            if self.keeps_scale(number):
+                detail += f" · on the scale of {f'layer {number}' if number else 'the input'}"
+            if count := len(self.chosen(range(shape[0]))):
+                rows.append(Row(count, (shape[2], shape[1]), f"layer {number + 1}: {layer}", detail))
+        scale = self.norm.scale(*shared, self.options.white) if shared else None
+        note = describe_scale(
+            self.norm, self.options.scale or "channel", self.options.white, scale and (scale.black, scale.white)
+        )
+        return Figure(picture, rows, self.options, title=title, subtitle=str(self.pipeline), note=note)
+
+    def add_row(
+        self, figure: Figure, picture: Picture, layer: int, output: tiles.Output | Whole, shades: list[Shade]
+    ) -> None:
+        if shades:
             floats = output.floats()
+            names = channel_names(self.pipeline, layer, picture.shape[0])
+            figure.add_row(((shade, floats[shade.channel]) for shade in shades), names)
 
-            def panels() -> Iterator[Panel]:
-                scale = self.options.white / picture.white
-                low, high = float(picture.values.min()) * scale, float(picture.values.max()) * scale
-                shown = quantise(picture.values.astype(np.float32), GrayScale(0.0, picture.white))
-                yield Panel(fit(shown, layout.box), "input", (low, high), is_input=True)
-                for shade in shades:
-                    shown = quantise(floats[shade.channel].copy(), shade.scale)
-                    label = name_channel(layout, shade.channel, names[shade.channel])
-                    yield Panel(fit(shown, layout.box), label, (shade.low, shade.high))
+    def write_figure(self, figure: Figure) -> Callable[[BinaryIO], None]:
+        """Return how a contact sheet is written that has all its rows."""
 
-            image = draw_sheet(panels(), title=title, subtitle=self.text(layer), layout=layout)
-            self.write_png(file, [np.asarray(image)], image.width, image.height, layer, {}, channels=3)
+        def write(file: BinaryIO) -> None:
+            texts = self.texts(len(self.pipeline.layers) - 1, {png.SCALE: figure.note})
+            figure.write(file, texts, level=self.options.compress, workers=self.threads)
 
         return write
 
@@ -192,37 +248,16 @@ class Darkroom:
 
     def write_png(self, file: BinaryIO, rows, width: int, height: int, layer: int, text: dict, **kind) -> None:
         """Write rows with the texts that say where they come from."""
-        said = {}
-        if self.options.metadata:
-            said = {
-                png.SOFTWARE: f"convfilter {convfilter.__version__}",
-                png.PIPELINE: self.text(layer),
-                png.SEED: str(self.options.seed),
-                **text,
-            }
+        said = self.texts(layer, text)
         png.write_png(file, rows, width, height, text=said, level=self.options.compress, workers=self.threads, **kind)
 
-
-def channel_names(pipeline: Pipeline, layer: int) -> list[str]:
-    """Return what each channel after a layer (counted from 0) shows: its kernel's name, or an empty text.
-
-    >>> from convfilter import parse
-    >>> channel_names(parse("Filter2d(sobel_x, sobel_y) | ReLU"), 1)
-    ['sobel_x', 'sobel_y']
-    """
-    names, count = [""], 1
-    for one in pipeline.layers[: layer + 1]:
-        before, count = count, one.effect.channels(count)
-        own = [name for kernel in one.kernels for name in _bank(kernel)]
-        if own:
-            own = own * before if one.entry.kernels is Kernels.EACH_CHANNEL else own + ["random"] * (count - len(own))
-        elif one.entry.computes in (Computes.CONVOLUTION, Computes.TRANSPOSED) or count != before:
-            own = [""] * count
-        names = own or names
-    return names
-
-
-def _bank(kernel) -> list[str]:
-    many = len(kernel.matrices) > 1
-    text = kernel.text if len(kernel.text) <= 30 else "kernel"
-    return [f"{text} {number}" if many else text for number in range(len(kernel.matrices))]
+    def texts(self, layer: int, text: Mapping[str, str]) -> dict[str, str]:
+        """Return the texts of an output of a layer: where it comes from, and those given; none without metadata."""
+        if not self.options.metadata:
+            return {}
+        return {
+            png.SOFTWARE: f"convfilter {convfilter.__version__}",
+            png.PIPELINE: self.text(layer),
+            png.SEED: str(self.options.seed),
+            **text,
+        }

@@ -102,6 +102,7 @@ def test_templates_that_are_refused(template, several, message):
             several_channels="channels" in several,
             frames="frames" in several,
             steps="steps" in several,
+            several_layers="steps" in several,
         )
     assert message in str(caught.value)
     assert "\n" not in str(caught.value) and "\0" not in str(caught.value)
@@ -206,3 +207,8 @@ def test_no_two_files_of_a_folder_share_a_name(files, template, data):
             )
         made[-len(labels) :] = [set().union(*made[-len(labels) :])]
     assert len(set().union(*made)) == sum(map(len, made))
+
+
+def test_one_sheet_of_all_layers_needs_no_step_but_may_say_it():
+    check_template("{stem}", several_sources=True, several_channels=False, steps=True)
+    check_template("{stem}_{step}", several_sources=True, several_channels=False, steps=True)

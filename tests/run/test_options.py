@@ -61,7 +61,7 @@ WRONG = {  # a value on the command line, the same in Python, and the words of b
     "white": ("0", 0, "0.0 is not from 1.2e-38 to 3.4e38, such as 255 or 1"),
     "norm": ("max", "max", "'max' is not one of 'minmax', 'clip', 'abs', 'symmetric'"),
     "bits": ("12", 12, "'12' is not one of '8', '16'"),
-    "format": ("jpg", "jpg", "'jpg' is not one of 'png', 'npy'"),
+    "format": ("jpg", "jpg", "'jpg' is not one of 'png', 'svg', 'npy'"),
     "vmin": ("nan", "nan", "'nan' is not a number"),
     "channels": ("3-1", "3-1", "'3-1' is no list of channels; write numbers from 0 and ranges, such as 0,3-5"),
     "shard": ("x", "x", "--shard: expected I/N, such as 0/4, or auto, not 'x'"),
