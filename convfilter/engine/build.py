@@ -11,6 +11,7 @@ from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
 from convfilter.layers.convolutions import same_size
 from convfilter.layers.entry import Kernels
+from convfilter.layers.given import TENSORS, Given
 from convfilter.layers.shapes import Window
 
 
@@ -97,18 +98,20 @@ def explain_nonfinite(pipeline: Pipeline, network: nn.Sequential, x: torch.Tenso
 
 def _module(layer: Layer) -> nn.Module:
     """A layer of torch.nn, built as the text says; ``inplace`` is left out, for the activations must stay apart."""
-    kwargs = {name: value for name, value in layer.kwargs if name not in ("inplace", "weight")}
-    bias = kwargs.get("bias")
-    if bias is not None and not isinstance(bias, bool):
-        kwargs["bias"] = True
+    kwargs = {name: value for name, value in layer.kwargs if name not in ("inplace", *TENSORS)}
+    bias = dict(layer.kwargs).get("bias")
+    if bias is not None:
+        kwargs["bias"] = bias is not False
     make = OWN.get(layer.entry.module) or getattr(nn, layer.entry.module)
     module = make(*layer.args, **kwargs)
     with torch.no_grad():
         matrices = [m for kernel in layer.kernels for m in kernel.matrices]
         if matrices:
             module.weight[: len(matrices)] = torch.tensor(matrices, dtype=torch.float64)[:, None]
-        if bias is not None and not isinstance(bias, bool):
+        if bias is not None and not isinstance(bias, bool | Given):
             module.bias[:] = torch.tensor(bias, dtype=torch.float64)
+        for name, given in layer.given.items():
+            getattr(module, name).data = torch.from_numpy(given.array)  # shared: they may be hundreds of megabytes
     return module
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from convfilter.errors import shorten
 from convfilter.export.gray_code import write_levels
+from convfilter.export.weights_code import Files
 from convfilter.gray.norm import Norm
 from convfilter.gray.rounding import rounding_noise
 from convfilter.language.arguments import signature
@@ -14,6 +15,7 @@ from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
 from convfilter.layers.convolutions import same_size
 from convfilter.layers.entry import Draws, Kernels
+from convfilter.layers.given import TENSORS, Given
 from convfilter.layers.matrices import Matrix
 from convfilter.numbers import quote, write_number, write_value
 
@@ -70,6 +72,8 @@ def write_code(
 ) -> str:
     """Return a Python script that runs the pipeline on a picture with torch, numpy and Pillow alone.
 
+    Weights from a file are loaded from there, with safetensors where it is such a file.
+
     It writes ``output`` and .png, or one PNG a channel, _0.png and so on, or the one channel there is to ``file``; it
     makes ``folder`` first, if there is one to be made. Their pixels are those that the program writes with ``exact``,
     but for the order in which torch adds up on several threads; the program's quicker ways may differ by a gray level
@@ -110,10 +114,12 @@ def write_code(
     count, own = pipeline.channels(1), {layer.entry.module for layer in pipeline.layers} & set(OWN)
     random = [number for number, layer in enumerate(pipeline.layers) if layer.draws is not Draws.NOTHING]
     places = any(layer.draws is Draws.PLACES for layer in pipeline.layers)  # drawn when the network first runs
+    files = Files(pipeline.layers)
     modules, weights, c = [], [], 1
     for number, layer in enumerate(pipeline.layers):
         modules += _modules(layer, c, skip=places or number < max(random, default=-1))
         weights += _weights(layer, c, f"network[{len(modules) - 1}]")
+        weights += files.assign(layer, f"network[{len(modules) - 1}]")
         c = layer.effect.channels(c)
     lines = [
         f"# {ascii(shorten(str(pipeline), LINE - 2))[1:-1]}",
@@ -121,12 +127,14 @@ def write_code(
         "import numpy as np",
         "import torch",
         f"from PIL import Image{', ImageOps' if photo.turned and not photo.tiff else ''}",
+        *files.imports,
         "from torch import nn",
         *([line for module in sorted(own) for line in OWN[module]] or [""]),
         *([f"torch.manual_seed({seed})"] if random else []),
         "network = nn.Sequential(",
         *_indent(modules),
         ").eval()" if any(layer.entry.differs_in_training for layer in pipeline.layers) else ")",
+        *files.loads,
         *(["with torch.no_grad():", *_indent(weights)] if weights else []),
         "",
         *read_picture(photo),
@@ -161,7 +169,7 @@ def _modules(layer: Layer, c: int, skip: bool) -> Iterator[str]:
         return
     words = [write_value(value) for value in layer.args]
     for name, value in layer.kwargs:
-        if name not in ("weight", "inplace") and (name != "bias" or isinstance(value, bool)):
+        if name not in ("weight", "inplace") and (name not in TENSORS or isinstance(value, bool)):
             words.append(f"{name}={write_value(value)}")
     if signature(layer.entry.function).anything:  # arguments that mean nothing
         words = []
@@ -201,7 +209,7 @@ def _weights(layer: Layer, c: int, module: str) -> Iterator[str]:
     bias = dict(layer.kwargs).get("bias", True)
     if isinstance(bias, tuple):
         yield from _wrap(f"{module}.bias[:] = torch.tensor([", map(write_number, bias), "])")
-    elif not isinstance(bias, bool):
+    elif not isinstance(bias, bool | Given):
         yield f"{module}.bias[:] = {write_number(bias)}"
 
 

@@ -17,6 +17,7 @@ from convfilter.images.reader import open_file, read_pictures
 
 SOFTWARE = "Software"
 PIPELINE = "convfilter:pipeline"
+WEIGHTS = "convfilter:weights"  # their files, each with the SHA-256 of what it held
 CHANNEL = "convfilter:channel"
 SEED = "convfilter:seed"
 BLACK = "convfilter:black"

@@ -12,6 +12,7 @@ from convfilter.language.text_files import read_text
 from convfilter.layers import kernels, matrices
 from convfilter.layers.checks import LARGEST
 from convfilter.layers.convolutions import Kernel
+from convfilter.layers.given import Given
 from convfilter.layers.shapes import count
 
 LONGEST_KERNEL = 25_000_000  # characters of a kernel's file: 999x999 numbers with all their digits
@@ -31,6 +32,20 @@ class Text:
     def path(self, node: File) -> str:
         """Return where a file lies that is named in this text."""
         return os.path.join(self.folder, node.path)
+
+    def weights(self, node: Constant, argument: str = "") -> Given:
+        """Return what ``'FILE:NAME'`` stands for in this text; its shape is known, and its numbers are not read."""
+        from convfilter.weights.file import open_weights, split_name  # takes as long as all the rest of the language
+        from convfilter.weights.tensors import WeightsError
+
+        path, name = split_name(node.value)
+        try:
+            return from_file(open_weights(os.path.join(self.folder, path)), name)
+        except WeightsError as error:
+            word = node.value.isidentifier() and not os.path.exists(os.path.join(self.folder, path))
+            hint = "; a kernel's name stands without quotes" if node.value in kernels.KERNELS else ""
+            reason = f"{node.value!r} names no weights; write 'FILE:NAME'{hint}" if word else str(error)
+            raise self.error(f"{argument}: {reason}" if argument else reason, node) from None
 
     def read(self, node: File, most: int) -> str:
         """Return what a file holds that is named in this text."""
@@ -114,7 +129,14 @@ def value(text: Text, node) -> object:
 
 def kernel(text: Text, node) -> Kernel:
     """Return the kernel that a node writes: a name, a call, rows of numbers, or a file of them."""
+    if isinstance(node, Constant) and isinstance(node.value, str):
+        return _kernel_of(text, node, text.weights(node))
     if isinstance(node, File):
+        if node.path.lower().endswith((".npy", ".npz", ".safetensors", ".pt", ".pth")):
+            reason = (
+                f"{shorten(node.path, 100)} holds no text; write it in quotes, without @: '{shorten(node.path, 100)}'"
+            )
+            raise text.error(reason, node)
         try:
             return literal(kernels.parse_rows(text.read(node, LONGEST_KERNEL)))
         except ValueError as error:
@@ -126,7 +148,7 @@ def kernel(text: Text, node) -> Kernel:
         raise text.error(reason, node)
     if node.name == "flip":
         inner = kernel(text, bind(text, node, signature(kernels.flip))["kernel"].value)
-        return Kernel(f"flip({inner.text})", tuple(map(kernels.flip, inner.matrices)))
+        return Kernel(f"flip({inner.text})", tuple(map(kernels.flip, inner.matrices)), inner.origin)
     if node.name not in kernels.KERNELS:
         hint = did_you_mean(node.name, kernels.KERNELS) or "; 'convfilter kernels' lists them all"
         raise text.error(f"there is no kernel {shorten(node.name)!r}{hint}", node, node.name_end)
@@ -140,10 +162,118 @@ def kernel(text: Text, node) -> Kernel:
     return Kernel(f"{node.name}({', '.join(words)})" if words else node.name, found)
 
 
-def several_kernels(text: Text, node) -> tuple[Kernel, ...]:
-    """Return the kernels of ``weight=``: one, or a list of them."""
+def weight(text: Text, node, argument: str) -> Given | tuple[Kernel, ...]:
+    """Return what ``weight=`` gives a Conv2d: all its weights, or one kernel, or a list of them."""
+    if isinstance(node, Constant) and isinstance(node.value, str):
+        found = text.weights(node, argument)
+        return found if len(found.shape) not in (2, 3) else (_kernel_of(text, node, found),)
+    if isinstance(node, Items) and _depth(node) == 4:
+        return tensor(text, node, argument)
     nodes = node.items if isinstance(node, Items) and not _is_matrix(node) else [node]
     return tuple(kernel(text, one) for one in nodes)
+
+
+def tensor(text: Text, node, argument: str) -> Given:
+    """Return a layer's weights as a node gives them: ``'FILE:NAME'``, or numbers, one bracket for each axis.
+
+    ``argument`` is what errors say that they are for.
+    """
+    if isinstance(node, Constant) and isinstance(node.value, str):
+        return text.weights(node, argument)
+    if not isinstance(node, Items):
+        raise text.error(f"{argument}: expected 'FILE:NAME', or a list of numbers", node)
+    shape, flat = _shape(text, node), []
+    _flatten(text, node, shape, flat)
+
+    def read():
+        from convfilter.weights.values import to_array
+
+        return to_array(flat, shape)
+
+    return Given(_write_nested(flat, shape), shape, read)
+
+
+def from_file(file, name: str) -> Given:
+    """Return the tensor of a name in a WeightsFile, as a pipeline gives it; WeightsError where there is none."""
+    found = file.find(name)
+
+    def read():
+        from convfilter.weights.values import read_values
+
+        return read_values(file, found)
+
+    return Given(write(f"{file.path}:{name}" if name else file.path), found.shape, read, (file, found))
+
+
+def _kernel_of(text: Text, node: Constant, found: Given) -> Kernel:
+    """The kernel, or the bank of them, that lies in a file as an array of two or three axes."""
+    if len(found.shape) not in (2, 3) or not 0 < max(found.shape[-2:]) <= matrices.LARGEST or 0 in found.shape:
+        raise text.error(
+            f"a kernel is an array of (height, width), or (kernels, height, width), of up to {matrices.LARGEST} rows "
+            f"and columns, and this one has the shape {found.shape}",
+            node,
+        )
+    rows = read_given(text, node, found).tolist()
+    bank = rows if len(found.shape) == 3 else [rows]
+    return Kernel(found.text, tuple(tuple(map(tuple, matrix)) for matrix in bank), found.origin)
+
+
+def read_given(text: Text, node, given: Given):
+    """Return the numbers of what a node gives."""
+    from convfilter.weights.tensors import WeightsError
+
+    try:
+        return given.array
+    except WeightsError as error:
+        raise text.error(str(error), node) from None
+
+
+def _depth(node) -> int:
+    depth = 0
+    while isinstance(node, Items) and node.items:
+        node, depth = node.items[0], depth + 1
+    return depth
+
+
+def _shape(text: Text, node) -> tuple[int, ...]:
+    """The shape that the first items of nested lists have."""
+    shape = []
+    while isinstance(node, Items):
+        if not node.items:
+            raise text.error("expected a number, or a list of them", node)
+        shape.append(len(node.items))
+        node = node.items[0]
+    return tuple(shape)
+
+
+def _flatten(text: Text, node, shape: tuple[int, ...], flat: list[float]) -> None:
+    """Put the numbers of nested lists into ``flat``; all must have the shape of the first ones."""
+    if not shape:
+        if not isinstance(node, Constant) or isinstance(node.value, bool | str | None):
+            raise text.error("expected a number", node)
+        if not abs(node.value) <= LARGEST:
+            raise text.error(f"no weight is larger than {LARGEST:g}", node)
+        flat.append(float(node.value))
+        return
+    if not isinstance(node, Items) or len(node.items) != shape[0]:
+        found = count(len(node.items), "item") if isinstance(node, Items) else "no list"
+        raise text.error(
+            f"expected a list of {count(shape[0], 'item')}, as its neighbour is, and this is {found}", node
+        )
+    for item in node.items:
+        _flatten(text, item, shape[1:], flat)
+
+
+def _write_nested(flat: list[float], shape: tuple[int, ...]) -> str:
+    """The numbers as nested lists, as the language writes them."""
+    parts = [write(_plain(number)) for number in flat]
+    for n in reversed(shape):
+        parts = [f"[{', '.join(parts[i : i + n])}]" for i in range(0, len(parts), n)]
+    return parts[0]
+
+
+def _plain(number: float) -> float | int:
+    return int(number) if number.is_integer() and abs(number) < 1e15 else number
 
 
 def literal(rows) -> Kernel:
@@ -158,7 +288,7 @@ def write(value) -> str:
     >>> write((1, 0.5, "same", None))
     "(1, 0.5, 'same', None)"
     """
-    if isinstance(value, Kernel):
+    if isinstance(value, Kernel | Given):
         return value.text
     if isinstance(value, tuple):
         words = ", ".join(map(write, value))

@@ -28,6 +28,12 @@ class Pipeline:
         return " | ".join(map(str, self.layers))
 
     @property
+    def files(self) -> tuple:
+        """The WeightsFiles that the layers' weights are from, each once."""
+        given = [one for layer in self.layers for one in (*layer.kernels, *layer.given.values())]
+        return tuple({one.origin[0].path: one.origin[0] for one in given if one.origin}.values())
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how the text was taken, such as layers that were left out."""
         return tuple(note for layer in self.layers for note in layer.notes)

@@ -9,14 +9,26 @@ from types import MappingProxyType
 
 from convfilter.errors import PipelineError, did_you_mean, shorten
 from convfilter.language import grammar
-from convfilter.language.arguments import Signature, Text, bind, kernel, several_kernels, signature, value, write
-from convfilter.language.grammar import Argument, Call, Constant, File
+from convfilter.language.arguments import (
+    Signature,
+    Text,
+    bind,
+    kernel,
+    read_given,
+    signature,
+    tensor,
+    value,
+    weight,
+    write,
+)
+from convfilter.language.grammar import Argument, Call, Constant, File, Items
 from convfilter.language.presets import PRESETS, Preset
 from convfilter.layers import kernels
 from convfilter.layers.catalogue import LAYERS
 from convfilter.layers.checks import ArgumentError
 from convfilter.layers.convolutions import Kernel
-from convfilter.layers.entry import Draws, Entry, Kernels
+from convfilter.layers.entry import Computes, Draws, Entry, Kernels
+from convfilter.layers.given import TENSORS, Given
 from convfilter.layers.shapes import Effect
 
 CONVOLUTION_OPTIONS = ("stride", "padding", "padding_mode", "dilation")  # what presets of one convolution also take
@@ -79,7 +91,13 @@ class Layer:
         """The kernels that the text names, in order."""
         if self.entry.kernels is Kernels.EACH_CHANNEL:
             return self.args
-        return dict(self.kwargs).get("weight", ()) if self.entry.kernels is Kernels.WEIGHT else ()
+        weight = dict(self.kwargs).get("weight", ()) if self.entry.kernels is Kernels.WEIGHT else ()
+        return () if isinstance(weight, Given) else weight
+
+    @property
+    def given(self) -> dict[str, Given]:
+        """The tensors that the text gives as a whole, by their names in PyTorch."""
+        return {name: value for name, value in self.kwargs if isinstance(value, Given)}
 
     @property
     def draws(self) -> Draws:
@@ -189,11 +207,20 @@ class _Meaning:
             if isinstance(node, list):
                 read = kernel if entry.kernels is Kernels.EACH_CHANNEL else value
                 values[name] = tuple([read(text, one.value) for one in node])
-            elif name == "weight" and entry.kernels is Kernels.WEIGHT and not _is_none(node.value):
-                values[name] = several_kernels(text, node.value)
             else:
-                values[name] = value(text, node.value)
+                values[name] = self.argument(entry, name, text, node.value)
         return self.make(call.name, values, call, given)
+
+    def argument(self, entry: Entry, name: str, text: Text, node) -> object:
+        """What an argument's node means to a layer: numbers and words, or its weights."""
+        if name not in TENSORS or name not in signature(entry.function).defaults or _is_none(node):
+            return value(text, node)
+        if name == "weight" and entry.kernels is Kernels.WEIGHT:
+            return weight(text, node, f"{entry.name}: {name}")
+        listed = isinstance(node, Items) and entry.computes not in (Computes.CONVOLUTION, Computes.TRANSPOSED)
+        if name != "bias" or listed or (isinstance(node, Constant) and isinstance(node.value, str)):
+            return tensor(text, node, f"{entry.name}: {name}")
+        return value(text, node)
 
     def make(self, name: str, values: dict, call: Call, given: Mapping = MappingProxyType({})) -> Layer:
         function = LAYERS[name].function
@@ -203,6 +230,10 @@ class _Meaning:
         except ArgumentError as error:
             text, node = given.get(error.argument, (self.text, call))
             raise text.error(f"{name}: {error}", node) from None
+        for argument, one in values.items():
+            if isinstance(one, Given):
+                text, node = given[argument]
+                read_given(text, node, one)
         return Layer(name, *_tidy(name, rest, values), effect, self.place(call), call.path)
 
     def place(self, node) -> Place:

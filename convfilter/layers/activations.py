@@ -4,6 +4,7 @@ import math
 
 from convfilter.layers.checks import ArgumentError, choice, flag, number, only, plain, whole
 from convfilter.layers.entry import Computes, activation, fixed, like_input, no_scratch, usual_rounding
+from convfilter.layers.given import check_shape
 from convfilter.layers.shapes import Effect
 
 _GATE = "Without such a bend between them, two convolutions in a row would be no more than one larger convolution."
@@ -131,23 +132,31 @@ def LogSigmoid() -> Effect:
     keeps_whole=False,
     differs_in_training=False,
     scratch=no_scratch,
-    lesson="ReLU whose slope for negative values is learnt; nothing has been learnt here, so it is the initial one.",
+    lesson="ReLU whose slope for negative values is learnt, one a channel or one for all.",
 )
-def PReLU(num_parameters=1, init=0.25, device=None, dtype=None) -> Effect:
-    """x above 0, a learnt slope times x below: init, as no training has changed it.
+def PReLU(num_parameters=1, init=0.25, device=None, dtype=None, *, weight=None) -> Effect:
+    """x above 0, a learnt slope times x below: init, unless weight gives what training has made of it.
 
     Example: PReLU(init=0.1)
     """
     channels = whole(num_parameters, "num_parameters")
     slope = number(init, "init")
     plain(device, dtype)
-    curve = _curve(lambda x: x if x > 0 else slope * x, 0)
+    if weight is not None:
+        check_shape(weight, "weight", (channels,))
+
+    def interval(lo, hi, shape):
+        slopes = (slope,) if weight is None else (weight.array.min().item(), weight.array.max().item())
+        ends = [x if x > 0 else one * x for x in (lo, hi, *((0.0,) if lo < 0 < hi else ())) for one in slopes]
+        return min(ends), max(ends)
+
     return Effect(
         in_channels=None if channels == 1 else channels,
         out_channels=None if channels == 1 else channels,
         parameters=channels,
         elementwise=True,
-        interval=curve.interval,
+        interval=interval,
+        tensors=(("weight", (channels,)),),
     )
 
 

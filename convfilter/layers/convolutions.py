@@ -1,7 +1,9 @@
 """The layers that weigh a window: Conv2d, ConvTranspose2d, and our own Filter2d and Magnitude."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
 from convfilter.layers.checks import ArgumentError, choice, number, pair, plain, show, whole
 from convfilter.layers.entry import (
@@ -11,12 +13,12 @@ from convfilter.layers.entry import (
     Kernels,
     Rounding,
     draws_nothing,
-    draws_weights,
     entry,
     fixed,
     like_input,
     usual_rounding,
 )
+from convfilter.layers.given import Given, check_shape, sum_signs
 from convfilter.layers.matrices import Matrix
 from convfilter.layers.shapes import Effect, Shape, Transposed, Window, count, with_zero
 
@@ -30,12 +32,17 @@ class Kernel:
 
     text: str
     matrices: tuple[Matrix, ...]
+    origin: Any = field(default=None, compare=False, repr=False)  # as Given has it
 
 
 def _draws(arguments: Arguments) -> Draws:
     """Channels past the list of kernels keep PyTorch's random weights, and so do biases that are not given."""
-    kernels = sum(len(kernel.matrices) for kernel in arguments["weight"] or ())
-    random = kernels < arguments["out_channels"] or arguments["bias"] is True
+    weight = arguments["weight"]
+    if isinstance(weight, Given):
+        random = arguments["bias"] is True
+    else:
+        kernels = sum(len(kernel.matrices) for kernel in weight or ())
+        random = kernels < arguments["out_channels"] or arguments["bias"] is True
     return Draws.WEIGHTS if random else Draws.NOTHING
 
 
@@ -43,23 +50,39 @@ def _conv_rounding(effect: Effect, arguments: Arguments) -> Rounding:
     """Kernels that the text names by their coefficients, random ones by the largest that PyTorch draws."""
     channels = arguments["in_channels"] // arguments["groups"]
     weights = channels * effect.rows.size * effect.columns.size
+    biases = _bias_numbers(arguments, _drawn(weights))
+    if isinstance(arguments["weight"], Given):
+        return _given_rounding(sum_signs(arguments["weight"]), biases)
     matrices = [matrix for kernel in arguments["weight"] or () for matrix in kernel.matrices]
     growth = channels * max(map(_total, matrices), default=0.0)
     if len(matrices) < arguments["out_channels"]:
         growth = max(growth, weights * _drawn(weights))
-    bias = arguments["bias"]
-    biases = [_drawn(weights)] if bias is True else bias if isinstance(bias, tuple) else [float(bias)]
     numbers = [*biases, *(value for matrix in matrices for row in matrix for value in row)]
     keeps_whole = _draws(arguments) is Draws.NOTHING and all(number == int(number) for number in numbers)
     return Rounding(growth, offset=max(map(abs, biases)), keeps_whole=keeps_whole)
 
 
 def _transposed_rounding(effect: Effect, arguments: Arguments) -> Rounding:
-    pixels, groups, bias = effect.rows.size * effect.columns.size, arguments["groups"], arguments["bias"]
+    pixels, groups = effect.rows.size * effect.columns.size, arguments["groups"]
     drawn = _drawn(arguments["out_channels"] // groups * pixels)
-    biases = [drawn] if bias is True else bias if isinstance(bias, tuple) else [float(bias)]
+    biases = _bias_numbers(arguments, drawn)
+    if isinstance(arguments["weight"], Given):
+        return _given_rounding(sum_signs(arguments["weight"], groups=groups), biases)
     growth = arguments["in_channels"] // groups * pixels * drawn
     return Rounding(growth, offset=max(map(abs, biases)), keeps_whole=False)
+
+
+def _given_rounding(sums: list[tuple[float, float]], biases: list[float]) -> Rounding:
+    """Weights that are given as a whole are hardly ever whole numbers."""
+    return Rounding(max(up - down for up, down in sums), offset=max(map(abs, biases)), keeps_whole=False)
+
+
+def _bias_numbers(arguments: Arguments, drawn: float) -> list[float]:
+    """The biases, or the largest that PyTorch draws."""
+    bias = arguments["bias"]
+    if isinstance(bias, Given):
+        return bias.array.tolist()
+    return [drawn] if bias is True else list(bias) if isinstance(bias, tuple) else [float(bias)]
 
 
 def _filter_rounding(effect: Effect, arguments: Arguments) -> Rounding:
@@ -135,14 +158,21 @@ def Conv2d(
     biases = _biases(bias, out)
     plain(device, dtype)
     size = window[0].size, window[1].size
-    matrices = _check_weight(weight, out, size)
-    known = len(matrices) == out and bias is not True
+    shape = out, c // groups, *size
+    parameters = _weights(c // groups, out, size) + (0 if bias is False else out)
+    if isinstance(weight, Given):
+        check_shape(weight, "weight", shape)
+        known, sums = bias is not True, lambda: sum_signs(weight)
+    else:
+        matrices = _check_weight(weight, out, size)
+        known, sums = len(matrices) == out and bias is not True, lambda: _sum_matrices(matrices, c // groups)
     return Effect(
         *window,
         in_channels=c,
         out_channels=out,
-        parameters=_weights(c // groups, out, size) + (0 if bias is False else out),
-        interval=_weighted(matrices, biases, c // groups, window) if known else None,
+        parameters=parameters,
+        interval=_weighted(sums, biases, window) if known else None,
+        tensors=_tensors(shape, bias, out),
     )
 
 
@@ -152,7 +182,7 @@ def Conv2d(
     formula=None,
     keeps_whole=False,
     differs_in_training=False,
-    draws=draws_weights,
+    draws=_draws,
     rounding=_transposed_rounding,
     scratch=_transposed_scratch,
     lesson=(
@@ -162,7 +192,7 @@ def Conv2d(
 )
 def ConvTranspose2d(
     in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, bias=True, dilation=1,
-    padding_mode="zeros", device=None, dtype=None,
+    padding_mode="zeros", device=None, dtype=None, *, weight=None,
 ) -> Effect:  # fmt: skip
     """Each input pixel adds a weighted window to the output: a learnt enlargement.
 
@@ -175,14 +205,21 @@ def ConvTranspose2d(
         if extra >= most:
             raise ArgumentError("output_padding", f"must be smaller than stride or dilation, {most}, and it is {extra}")
     groups = _groups(groups, c, out)
-    _biases(bias, out)
+    biases = _biases(bias, out)
     choice(padding_mode, "padding_mode", ("zeros",))
     plain(device, dtype)
+    shape = c, out // groups, *sizes
+    if weight is not None:
+        check_shape(weight, "weight", shape)
+    axes = [Transposed(*axis) for axis in zip(sizes, steps, apart, pads, more, strict=True)]
+    known = weight is not None and bias is not True
     return Effect(
-        *map(Transposed, sizes, steps, apart, pads, more),
+        *axes,
         in_channels=c,
         out_channels=out,
         parameters=_weights(c, out // groups, sizes) + (0 if bias is False else out),
+        interval=_weighted(lambda: sum_signs(weight, groups=groups), biases, axes) if known else None,
+        tensors=_tensors(shape, bias, out),
     )
 
 
@@ -215,7 +252,7 @@ def Filter2d(*kernel, stride=1, padding="same", dilation=1, padding_mode="replic
         *window,
         multiply=len(matrices),
         parameters_per_channel=_weights(1, len(matrices), size),
-        interval=_weighted(matrices, [0.0] * len(matrices), 1, window),
+        interval=_weighted(lambda: _sum_matrices(matrices, 1), [0.0] * len(matrices), window),
     )
 
 
@@ -316,8 +353,14 @@ def _check_weight(weight, out, size) -> list[Matrix]:
     return matrices
 
 
-def _biases(bias, out) -> list[float]:
+def _tensors(weight: tuple[int, ...], bias, out: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return (("weight", weight),) if bias is False else (("weight", weight), ("bias", (out,)))
+
+
+def _biases(bias, out) -> list[float] | Given:
     """The known biases; zeros where there is none (or a random one, which makes the range unknown anyway)."""
+    if isinstance(bias, Given):
+        return check_shape(bias, "bias", (out,))
     if isinstance(bias, bool):
         return [0.0] * out
     if isinstance(bias, tuple):
@@ -329,18 +372,24 @@ def _biases(bias, out) -> list[float]:
     return [number(bias, "bias")] * out
 
 
-def _weighted(matrices, biases, times, window) -> Callable:
-    """The interval of a weighted sum, by interval arithmetic: each matrix applied to ``times`` input channels."""
-    padded = any(axis.mode == "zeros" and (axis.before or axis.after) for axis in window)
+def _sum_matrices(matrices: list[Matrix], times: int) -> list[tuple[float, float]]:
+    """Of each kernel, applied to ``times`` channels, the sum of the weights above 0, and of those below."""
+    up = (times * sum(v for row in matrix for v in row if v > 0) for matrix in matrices)
+    down = (times * sum(v for row in matrix for v in row if v < 0) for matrix in matrices)
+    return list(zip(up, down, strict=True))
+
+
+def _weighted(sums: Callable[[], list[tuple[float, float]]], biases: list[float] | Given, axes) -> Callable:
+    """The interval of a weighted sum, by interval arithmetic: ``sums`` gives those of ``sum_signs``."""
+    parts = any(isinstance(axis, Transposed) or (axis.mode == "zeros" and (axis.before or axis.after)) for axis in axes)
+
+    @cache
+    def known():
+        return sums(), biases.array.tolist() if isinstance(biases, Given) else biases
 
     def interval(lo, hi, shape):
-        lo, hi = with_zero(lo, hi) if padded else (lo, hi)
-        lows, highs = [], []
-        for matrix, bias in zip(matrices, biases, strict=True):
-            up = times * sum(v for row in matrix for v in row if v > 0)
-            down = times * sum(v for row in matrix for v in row if v < 0)
-            lows.append(up * lo + down * hi + bias)
-            highs.append(up * hi + down * lo + bias)
-        return min(lows), max(highs)
+        lo, hi = with_zero(lo, hi) if parts else (lo, hi)  # some weights meet no pixel
+        ends = [(up * lo + down * hi + b, up * hi + down * lo + b) for (up, down), b in zip(*known(), strict=True)]
+        return min(low for low, _ in ends), max(high for _, high in ends)
 
     return interval

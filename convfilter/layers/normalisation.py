@@ -1,6 +1,8 @@
 """The layers that divide values by how large their neighbours are: InstanceNorm2d and LocalResponseNorm."""
 
-from convfilter.layers.checks import flag, number, plain, whole
+from dataclasses import replace
+
+from convfilter.layers.checks import ArgumentError, flag, number, plain, whole
 from convfilter.layers.entry import (
     Arguments,
     Computes,
@@ -11,6 +13,7 @@ from convfilter.layers.entry import (
     like_input,
     usual_rounding,
 )
+from convfilter.layers.given import Given, check_shape
 from convfilter.layers.shapes import Effect, Shape, Whole
 
 
@@ -34,7 +37,7 @@ def _response_scratch(effect: Effect, arguments: Arguments, shape: Shape, output
 )
 def InstanceNorm2d(
     num_features, eps=1e-05, momentum=0.1, affine=False, track_running_stats=False, device=None, dtype=None,
-    *, bias=True,
+    *, bias=True, weight=None, running_mean=None, running_var=None,
 ) -> Effect:  # fmt: skip
     """Each channel less its mean, over its standard deviation.
 
@@ -44,22 +47,40 @@ def InstanceNorm2d(
     eps = number(eps, "eps", above=0)
     if momentum is not None:
         number(momentum, "momentum")
-    learnt = flag(affine, "affine") * (1 + flag(bias, "bias"))
+    names = ("weight",) if flag(affine, "affine") else ()
+    names += ("bias",) if (isinstance(bias, Given) or flag(bias, "bias")) and affine else ()
+    kept = ("running_mean", "running_var") if flag(track_running_stats, "track_running_stats") else ()
+    given = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+    given = {name: one for name, one in given.items() if isinstance(one, Given)}
+    for name, one in given.items():
+        if name not in names + kept:
+            flags = "affine" if name in ("weight", "bias") else "track_running_stats"
+            raise ArgumentError(name, f"goes with {flags}=True")
+        check_shape(one, name, (c,))
     plain(device, dtype)
-    if flag(track_running_stats, "track_running_stats"):  # never trained: mean 0 and variance 1
-        scale = (1 + eps) ** -0.5
-        return Effect(
-            in_channels=c,
-            out_channels=c,
-            parameters=learnt * c,
-            interval=lambda lo, hi, shape: (lo * scale, hi * scale),
-        )
 
     def interval(lo, hi, shape):
+        if kept:
+            return _scaled(lo, hi, c, eps, given)
         most = (shape[1] * shape[2] - 1) ** 0.5  # of n values none is more standard deviations from their mean
-        return -most, most
+        return _scaled(-most, most, c, 0.0, given)
 
-    return Effect(Whole(), Whole(), c, c, parameters=learnt * c, local=False, pixels=2, interval=interval)
+    effect = Effect(in_channels=c, out_channels=c, parameters=len(names) * c, interval=interval,
+                    tensors=tuple((name, (c,)) for name in names + kept))  # fmt: skip
+    return effect if kept else replace(effect, rows=Whole(), columns=Whole(), local=False, pixels=2)
+
+
+def _scaled(lo: float, hi: float, c: int, eps: float, given: dict[str, Given]) -> tuple[float, float] | None:
+    """The interval of (x - mean) / sqrt(variance + eps) * weight + bias over all channels, of lo to hi."""
+    usual = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
+    numbers = [given[name].array.tolist() if name in given else [value] * c for name, value in usual.items()]
+    ends = []
+    for weight, bias, mean, variance in zip(*numbers, strict=True):
+        if variance + eps <= 0:
+            return None
+        scale = weight * (variance + eps) ** -0.5
+        ends += [(lo - mean) * scale + bias, (hi - mean) * scale + bias]
+    return min(ends), max(ends)
 
 
 @fixed(

@@ -209,7 +209,8 @@ class Effect:
     that then float32's values never fall where the input's rise. ``pixels`` is the fewest that a channel must have.
     ``jumps`` says that a tiny difference of an input can make a large one of the output: at a step, or where a root of
     negative numbers is not defined.
-    ``interval(lo, hi, shape)`` is what ``values`` asks; None where the weights are random.
+    ``interval(lo, hi, shape)`` is what ``values`` asks; None where the weights are random. ``tensors`` are those that
+    training sets, by PyTorch's names, with their shapes.
 
     >>> Effect(Window(5), Window(5), 1, 2).output((1, 512, 512))
     (2, 508, 508)
@@ -229,6 +230,7 @@ class Effect:
     pixels: int = 1
     jumps: bool = False
     interval: Callable[[float, float, Shape], tuple[float, float] | None] | None = None
+    tensors: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     def channels(self, c: int) -> int:
         """Return the number of output channels for ``c`` input channels.

@@ -24,6 +24,6 @@ def _write_curves() -> str:
     lines = []
     for name, entry in LAYERS.items():
         if entry.formula is not None:
-            names = ", ".join(["weight", *signature(entry.function).defaults])
+            names = ", ".join(dict.fromkeys(["weight", *signature(entry.function).defaults]))
             lines.append(f"  {name}: (x, {{ {names} }}, c) => ({entry.formula}),")
     return "\n".join(["const CURVES = {", *lines, "};"])

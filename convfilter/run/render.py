@@ -255,9 +255,11 @@ class Darkroom:
         """Return the texts of an output of a layer: where it comes from, and those given; none without metadata."""
         if not self.options.metadata:
             return {}
+        files = Pipeline(self.pipeline.layers[: layer + 1]).files
         return {
             png.SOFTWARE: f"convfilter {convfilter.__version__}",
             png.PIPELINE: self.text(layer),
             png.SEED: str(self.options.seed),
+            **({png.WEIGHTS: ", ".join(f"{one.path} (SHA-256 {one.digest})" for one in files)} if files else {}),
             **text,
         }

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import BinaryIO
 
 from convfilter.errors import escape, shorten
@@ -75,10 +75,24 @@ class WeightsFile:
     def digest(self) -> str:
         """The SHA-256 of the whole file, in hexadecimal digits."""
         try:
-            with open(self.path, "rb") as file:
+            with self.open() as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise WeightsError(f"{escape(self.path)}: cannot be read: {error.strerror or error}") from None
+        except (WeightsError, OSError) as error:
+            reason = str(error) if isinstance(error, WeightsError) else f"cannot be read: {error.strerror or error}"
+            raise WeightsError(f"{escape(self.path)}: {reason}") from None
+
+    def open(self) -> BinaryIO:
+        """Return the file, opened for reading.
+
+        Raises:
+            WeightsError: it has changed since it was looked at, so that its tensors may lie elsewhere now.
+        """
+        file = open(self.path, "rb")  # noqa: SIM115
+        status = os.fstat(file.fileno())
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.changed):
+            file.close()
+            raise WeightsError("cannot be read: the file has changed since it was looked at")
+        return file
 
 
 def open_weights(path: str | os.PathLike) -> WeightsFile:
@@ -122,13 +136,21 @@ def _open(path: str) -> WeightsFile:
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):  # a pipe that nobody writes to would be waited for without an end
         raise WeightsError("is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
+    return _look(path, status.st_size, status.st_mtime_ns, os.path.realpath(path))
+
+
+@lru_cache(maxsize=8)
+def _look(path: str, size: int, changed: int, place: str) -> WeightsFile:
+    # A pipeline names one file many times; ``place`` tells two of one name apart, should the current folder change.
     with open(path, "rb") as file:
-        kind, found = _read(file, status.st_size, KINDS.get(os.path.splitext(path)[1].lower()))
+        kind, found = _read(file, size, KINDS.get(os.path.splitext(path)[1].lower()))
     if not found.tensors:
         raise WeightsError("holds no tensor")
-    short = shorten_names(name for name, _ in found.tensors)
-    tensors = {short[name]: replace(tensor, name=short[name]) for name, tensor in found.tensors}
-    return WeightsFile(path, kind, tensors, found.opened, found.left_out, status.st_size, status.st_mtime_ns)
+    short = shorten_names(tensor.name for _, tensor in found.tensors)
+    named = (replace(one, name=short[one.name], keys=(*found.opened, *keys)) for keys, one in found.tensors)
+    tensors = {tensor.name: tensor for tensor in named}
+    opened = ".".join(map(str, found.opened))
+    return WeightsFile(path, kind, tensors, opened, found.left_out, size, changed)
 
 
 def _read(file: BinaryIO, size: int, expected: str | None) -> tuple[str, Found]:
@@ -142,11 +164,11 @@ def _read(file: BinaryIO, size: int, expected: str | None) -> tuple[str, Found]:
         begins = {"pickle": "as a pickle", "pt": "as a file of PyTorch", "": "otherwise"}.get(kind, f"as .{kind}")
         raise WeightsError(f"is no .{expected} file: it begins {begins}")
     if kind == "safetensors":
-        return kind, Found(tuple((tensor.name, tensor) for tensor in safetensors_file.read_header(file, size)))
+        return kind, Found(tuple(((tensor.name,), tensor) for tensor in safetensors_file.read_header(file, size)))
     if kind == "npy":
-        return kind, Found((("", numpy_files.read_npy(file, size)),))
+        return kind, Found((((), numpy_files.read_npy(file, size)),))
     if kind == "npz":
-        return kind, Found(tuple((tensor.name, tensor) for tensor in numpy_files.read_npz(file, members)))
+        return kind, Found(tuple(((tensor.name,), tensor) for tensor in numpy_files.read_npz(file, members)))
     if kind == "pt":
         return kind, torch_files.read_zip(file, members)
     if kind == "pickle":

@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from convfilter.weights.pickles import View
 from convfilter.weights.tensors import Tensor, WeightsError
 
+Keys = tuple[str | int, ...]
+
 WRAPPERS = ("state_dict", "model", "state_dict_ema", "model_ema")  # what training programs save a network under
 COMPILED, PARALLEL = "_orig_mod.", "module."  # what torch.compile and DataParallel put before the names
 MOST = 100_000  # tensors of a file
@@ -18,10 +20,13 @@ COMPARED = 2_000  # names that one is compared with: more would take seconds
 
 @dataclass(frozen=True)
 class Found:
-    """Tensors by their names in the file, ``opened``, the wrapper that they lay in, and what was ``left_out`` of it."""
+    """Tensors with the keys that lead to them in a wrapper, which was ``opened``, and what was ``left_out`` of it.
 
-    tensors: tuple[tuple[str, View | Tensor], ...]
-    opened: str = ""
+    A tensor's name is its keys, joined by dots.
+    """
+
+    tensors: tuple[tuple[Keys, View | Tensor], ...]
+    opened: Keys = ()
     left_out: tuple[str, ...] = ()
 
 
@@ -44,28 +49,28 @@ def open_wrappers(content: object) -> Found:
     tensors = tuple(_walk(content))
     if not tensors:
         raise WeightsError("holds no tensor")
-    return Found(tensors, ".".join(opened), tuple(left_out))
+    return Found(tensors, tuple(opened), tuple(left_out))
 
 
 def _holds(content: dict) -> bool:
     return next(_walk(content), None) is not None
 
 
-def _walk(content: object) -> Iterator[tuple[str, View]]:
-    """Each tensor with its name; each container is gone through once, or a file could make it go on for ever."""
+def _walk(content: object) -> Iterator[tuple[Keys, View]]:
+    """Each tensor with its keys; each container is gone through once, or a file could make it go on for ever."""
     seen, count = set(), 0
-    waiting: list[tuple[str, object, int]] = [("", content, 0)]
+    waiting: list[tuple[Keys, object]] = [((), content)]
     while waiting:
-        name, one, depth = waiting.pop()
+        keys, one = waiting.pop()
         if isinstance(one, View):
             count += 1
-            if count > MOST or len(name) > LONGEST:
+            if count > MOST or sum(len(str(key)) + 1 for key in keys) > LONGEST:
                 raise WeightsError(f"holds more than {MOST:,} tensors, or names of more than {LONGEST:,} characters")
-            yield name, one
-        elif isinstance(one, dict | list | tuple) and id(one) not in seen and depth < DEEPEST and len(name) <= LONGEST:
+            yield keys, one
+        elif isinstance(one, dict | list | tuple) and id(one) not in seen and len(keys) < DEEPEST:
             seen.add(id(one))
             items = one.items() if isinstance(one, dict) else enumerate(one)
-            waiting += reversed([(f"{name}.{key}" if name else str(key), value, depth + 1) for key, value in items])
+            waiting += reversed([((*keys, key), value) for key, value in items])
 
 
 def shorten_names(names: Iterable[str]) -> dict[str, str]:

@@ -25,7 +25,7 @@ class Tensor:
 
     ``start`` counts bytes from the file's begin, or from the begin of the zip member ``member`` where that is
     compressed. ``big`` says that the bytes of a number are in big-endian order. ``name`` is empty where a file holds
-    one tensor and gives it no name.
+    one tensor and gives it no name. ``keys`` lead to it in what the file holds, dictionaries and lists.
 
     >>> Tensor("conv1.weight", (2, 1, 3, 3), "float32", start=72, strides=(9, 9, 3, 1)).span
     18
@@ -38,6 +38,7 @@ class Tensor:
     strides: tuple[int, ...]
     member: str | None = None
     big: bool = False
+    keys: tuple[str | int, ...] = ()
 
     @property
     def count(self) -> int:

@@ -74,14 +74,15 @@ def read_legacy(file: BinaryIO, size: int) -> Found:
 def _placed(found: Found, places: Places, big: bool) -> Found:
     """The tensors with where their numbers lie, in place of the views of storages that a pickle has."""
     tensors = []
-    for name, view in found.tensors:
+    for keys, view in found.tensors:
         if view.storage.key not in places:
             raise WeightsError("names a storage that the file does not hold; the file is damaged")
         begin, held = places[view.storage.key]
         width = BYTES[view.dtype]
-        tensor = Tensor(name, check_shape(view.shape), view.dtype, begin + view.offset * width, view.strides, big=big)
+        start, shape = begin + view.offset * width, check_shape(view.shape)
+        tensor = Tensor(".".join(map(str, keys)), shape, view.dtype, start, view.strides, big=big)
         check_view(tensor, view.offset, held // width)
-        tensors.append((name, tensor))
+        tensors.append((keys, tensor))
     return replace(found, tensors=tuple(tensors))
 
 

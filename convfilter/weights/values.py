@@ -1,6 +1,5 @@
 """The numbers of a tensor in a file, as float32, and what they may not be."""
 
-import os
 import zipfile
 from io import BytesIO
 
@@ -18,7 +17,7 @@ def read_values(file: WeightsFile, tensor: Tensor) -> NDArray[np.float32]:
     Raises:
         WeightsError: the file has changed or cannot be read, or the numbers are complex, NaN, or too large.
 
-    >>> import tempfile
+    >>> import os, tempfile
     >>> from convfilter.weights.file import open_weights
     >>> path = os.path.join(tempfile.mkdtemp(), "w.npy")
     >>> np.save(path, np.eye(2))
@@ -40,16 +39,22 @@ def read_values(file: WeightsFile, tensor: Tensor) -> NDArray[np.float32]:
     return values
 
 
+def to_array(numbers: list[float], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return numbers that were written out, in a shape.
+
+    >>> to_array([1.0, 2.0], (2, 1)).tolist()
+    [[1.0], [2.0]]
+    """
+    return np.array(numbers, np.float32).reshape(shape)
+
+
 def _called(tensor: Tensor) -> str:
     return f"tensor {escape(tensor.name)}" if tensor.name else "its tensor"
 
 
 def _read(file: WeightsFile, tensor: Tensor) -> bytes:
-    status = os.stat(file.path)
-    if (status.st_size, status.st_mtime_ns) != (file.size, file.changed):
-        raise WeightsError("cannot be read: the file has changed since it was looked at")
     need = tensor.span * BYTES[tensor.dtype]
-    with open(file.path, "rb") as opened:
+    with file.open() as opened:
         if tensor.member is None:
             opened.seek(tensor.start)
             data = opened.read(need)
@@ -69,9 +74,9 @@ def _floats(data: bytes, tensor: Tensor) -> NDArray[np.float32]:
     if tensor.dtype.startswith(("float8", "complex")):
         raise WeightsError(f"is of type {tensor.dtype}, and weights are real numbers of 16 bits or more")
     kind = "uint16" if tensor.dtype == "bfloat16" else tensor.dtype
-    flat = np.frombuffer(data, np.dtype(kind).newbyteorder(">" if tensor.big else "<"))
+    flat = np.frombuffer(bytearray(data), np.dtype(kind).newbyteorder(">" if tensor.big else "<"))
     steps = tuple(step * flat.itemsize for step in tensor.strides)
-    shown = np.lib.stride_tricks.as_strided(flat, tensor.shape, steps, writeable=False) if tensor.count else flat
+    shown = np.lib.stride_tricks.as_strided(flat, tensor.shape, steps, subok=False) if tensor.count else flat
     if tensor.dtype == "bfloat16":  # the upper half of a float32
         return (shown.astype(np.uint32) << 16).view(np.float32).reshape(tensor.shape)
     with np.errstate(over="ignore"):
