@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "convfilter"
 
 BELOW = {  # package: those that it may import besides itself
-    "": "errors numbers streams",  # the modules that lie in no package; each may import the others
+    "": "errors in_order numbers streams",  # the modules that lie in no package; each may import the others
     "weights": "",
     "layers": "",
     "language": "weights layers",

@@ -14,7 +14,7 @@ from convfilter.cli.progress import Report
 from convfilter.cli.together import finish_together
 from convfilter.errors import UsageError
 from convfilter.language.pipeline import Pipeline
-from convfilter.run.api import Run, count_files, run_files
+from convfilter.run.api import Run, run_files
 from convfilter.run.options import Options
 from convfilter.run.result import Result
 
@@ -42,7 +42,7 @@ def run_batch(
     report = Report(quiet=quiet, verbose=verbose)
     run = run_files(pipeline, inputs, passed_over=report.detail, **vars(options))
     if report.draws:
-        threading.Thread(target=_count, args=(report, pipeline, inputs, options), daemon=True).start()
+        threading.Thread(target=_count, args=(report, run), daemon=True).start()
     show = partial(_show_nothing if to_stdout else _show_json if as_json else _show_paths, end=b"\0" if null else b"\n")
     with _signals_caught() as caught, ThreadPoolExecutor(1, "convfilter-results") as pool:
         telling = pool.submit(_tell, run, report, show, options.shard == "auto")
@@ -96,9 +96,9 @@ def _show_nothing(result: Result, end: bytes) -> bytes:
     return b""
 
 
-def _count(report: Report, pipeline: Pipeline, inputs: tuple[str, ...], options: Options) -> None:
+def _count(report: Report, run: Run) -> None:
     with contextlib.suppress(Exception):  # what is wrong with the inputs is said by the run itself
-        report.total = count_files(pipeline, inputs, **vars(options))
+        report.total = run.count()
 
 
 @contextlib.contextmanager

@@ -3,9 +3,7 @@
 import re
 import struct
 import zlib
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from typing import BinaryIO
 
@@ -14,6 +12,7 @@ import numpy as np
 from convfilter.errors import InputError
 from convfilter.images.deflate import crc32, join_adler, pack
 from convfilter.images.reader import open_file, read_pictures
+from convfilter.in_order import map_in_order
 
 SOFTWARE = "Software"
 PIPELINE = "convfilter:pipeline"
@@ -78,7 +77,12 @@ def write_png(
     file.writelines(texts)
     blocks = _blocks(rows, width, height, bits, channels)
     adler, head, left = 1, b"\x78\x01", height * (1 + width * pixel)
-    for packed, its_adler, length in _map(lambda block: pack(*block, pixel, level), blocks, workers):
+
+    def pack_block(block: tuple[np.ndarray, bool]) -> tuple[bytes, int, int]:
+        return pack(*block, pixel, level)
+
+    each = map_in_order(pack_block, blocks, workers=workers) if workers > 1 else map(pack_block, blocks)
+    for packed, its_adler, length in each:
         adler, left = join_adler(adler, its_adler, length), left - length
         file.write(_chunk(b"IDAT", head + packed + (b"" if left else adler.to_bytes(4, "big"))))
         head = b""
@@ -116,21 +120,6 @@ def _blocks(
                 block = np.empty((min(tall, height - done) + 1, *shape), dtype)
     if done < height:
         raise ValueError(f"{done + filled} rows where the height is {height}")
-
-
-def _map(function, items: Iterable, workers: int) -> Iterator:
-    """Map in order on threads, with no more than two items a thread under way."""
-    if workers <= 1:
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future] = deque()
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _text_chunk(key: str, value: str) -> bytes:

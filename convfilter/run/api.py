@@ -1,25 +1,24 @@
-"""run_files(): pictures in, one Result each out, in order; the one door to torch."""
+"""run_files(): pictures in, one Result each out, in order."""
 
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Unpack
 
 from convfilter.language.pipeline import Pipeline, parse
 from convfilter.run.keywords import Keywords
 from convfilter.run.options import make_options
 from convfilter.run.result import Result
-from convfilter.run.runner import Work
+from convfilter.run.runner import Runner
 
 Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
 class Run:
-    """An iterator over the results of a run; ``stop()`` ends it."""
+    """An iterator over the results of a run; ``stop()`` ends it, and so does dropping it before its end."""
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
-        self._results = work.results()
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._results = runner.results()  # which holds the runner, and not this: so it ends when this is dropped
 
     def __iter__(self) -> Iterator[Result]:
         return self
@@ -30,11 +29,15 @@ class Run:
     @property
     def stopped(self) -> bool:
         """Whether the run was ended before all was done."""
-        return self._work.stopped.is_set()
+        return self._runner.stopped
 
     def stop(self) -> None:
         """Let no output appear from now on; what is finished is still yielded. Any thread may call this."""
-        self._work.stop()
+        self._runner.stop()
+
+    def count(self) -> int:
+        """Return how many sources there are, by walking the folders once more, slowly: the pictures come first."""
+        return self._runner.count()
 
 
 def run_files(
@@ -61,22 +64,6 @@ def run_files(
     >>> pathlib.Path(result.outputs[0]).name, result.shape, result.ranges
     ('dot_edge.png', (1, 2, 2), ((-9.0, 216.0),))
     """
-    return Run(_work(pipeline, inputs, passed_over, options))
-
-
-def count_files(pipeline: Pipeline | str, inputs: Inputs, **options: Unpack[Keywords]) -> int:
-    """Return how many pictures ``run_files`` would take, by walking its folders once more, slowly: those come first."""
-    count = 0
-    for count, _ in enumerate(_work(pipeline, inputs, lambda path, reason: None, options).entries(), 1):
-        if count % 100 == 0:
-            time.sleep(0.01)
-    return count
-
-
-def _work(
-    pipeline: Pipeline | str, inputs: Inputs, passed_over: Callable[[str, str], None], given: Mapping[str, object]
-) -> Work:
-    pipeline = parse(pipeline) if isinstance(pipeline, str) else pipeline
-    inputs = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
-    options = make_options(given).check(pipeline)
-    return Work(options.cut(pipeline), options, [os.fspath(path) for path in inputs], passed_over)
+    parsed = parse(pipeline) if isinstance(pipeline, str) else pipeline
+    named = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+    return Run(Runner(parsed, make_options(options), [os.fspath(path) for path in named], passed_over))

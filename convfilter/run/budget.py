@@ -5,21 +5,26 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convfilter.errors import InputError
 from convfilter.explain.layer_table import peak_bytes
 from convfilter.language.pipeline import Pipeline
+from convfilter.layers.shapes import Shape
+from convfilter.numbers import show_bytes
+from convfilter.run.options import Options
+
+if TYPE_CHECKING:  # what reads pictures loads Pillow
+    from convfilter.images.reader import Header
 
 KEPT = 1 << 28  # bytes of floats up to which tiles keep an output between measuring and writing it
 TILES = 1 << 27  # bytes of the tiles under way, in all
 
 
-def predict(pipeline: Pipeline, header, options) -> int:
+def predict(pipeline: Pipeline, options: Options, header: "Header") -> int:
     """Return about how many bytes a picture takes at its peak: decoded, on its way through the layers, and written.
 
     The weights of the network are counted with it.
-
-    ``header`` is the picture's ``images.Header``, and ``options`` the run's.
 
     Raises:
         PipelineError: a layer does not take a picture of this size.
@@ -29,10 +34,10 @@ def predict(pipeline: Pipeline, header, options) -> int:
     weights, c = 0, 1
     for layer in pipeline.layers:
         weights, c = weights + 4 * layer.effect.parameters_for(c), layer.effect.channels(c)
-    return max(header.bytes_to_read(), gray + _computing(pipeline, shape, options)) + weights
+    return max(header.bytes_to_read(), gray + _computing(pipeline, options, shape)) + weights
 
 
-def _computing(pipeline: Pipeline, shape, options) -> int:
+def _computing(pipeline: Pipeline, options: Options, shape: Shape) -> int:
     if options.exact or options.steps:
         return peak_bytes(pipeline, shape)
     need = held = 0
@@ -45,6 +50,45 @@ def _computing(pipeline: Pipeline, shape, options) -> int:
     floats = size if size <= KEPT or options.grid or options.suffix == ".npy" else 0
     pixels = c * h * w * options.bits // 8 if c > 1 else 0
     return max(need, held + floats + pixels) + TILES
+
+
+def check_size(pipeline: Pipeline, options: Options, header: "Header", limit: int) -> int:
+    """Return the bytes that a picture needs, or refuse one that is too large or too small, before it is decoded.
+
+    Raises:
+        InputError: says what is needed, what is allowed, and which option allows more.
+        PipelineError: a layer does not take a picture of this size.
+    """
+    pixels, size = header.width * header.height, f"{header.width}x{header.height}"
+    most = options.max_pixels
+    if pixels > most:
+        raise InputError(
+            f"it has {pixels:,} pixels ({size}), and --max-pixels allows {most:,}; raise it to take this one"
+        )
+    shapes = pipeline.shapes((1, header.height, header.width))
+    need = predict(pipeline, options, header)
+    for layer, (_, h, w) in zip(pipeline.layers, shapes, strict=True):
+        if h * w > most:
+            made = f"{layer.name} makes {h * w:,} pixels of it ({w}x{h})"
+            raise InputError(f"{made}, and --max-pixels allows {most:,}; raise it to make them")
+    if need > limit:
+        allowed = f"{show_bytes(limit)} are allowed; --max-memory allows more"
+        raise InputError(f"it needs about {show_bytes(need)} of memory ({size}), and {allowed}")
+    return need
+
+
+@contextmanager
+def torch_memory_errors() -> Iterator[None]:
+    """Let torch's failure to get memory be a MemoryError, as everyone else's is.
+
+    On the CPU torch has no class of its own for it: only the words of a RuntimeError tell.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "allocate memory" in str(error) or "not enough memory" in str(error):
+            raise MemoryError(str(error)) from error
+        raise
 
 
 def available() -> int:

@@ -1,16 +1,71 @@
 """What a run writes of each picture: one output a frame, layer and channel, or sheets; and if names can hold it."""
 
 import sys
+from functools import lru_cache
 
 from convfilter.errors import UsageError, escape
-from convfilter.files.targets import check_ending, find_single_file
-from convfilter.files.template import Part, check_template
+from convfilter.files.inputs import Sources
+from convfilter.files.targets import check_ending, check_folder, find_single_file, find_target
+from convfilter.files.template import Part, check_template, name_outputs
+from convfilter.files.walk import Source
 from convfilter.language.pipeline import Pipeline
+from convfilter.run.options import Options
+
+KEPT = 4  # numbers of frames whose lists of parts are kept: all pictures of most runs have the same
 
 Key = tuple[int, int, int | None]  # frame, layer, and channel (None: the sheet of all), each counted from 0
 
 
-def check_marks(options) -> None:
+class OutputPlan:
+    """Where the outputs of a run go: what each source gives, and the paths of that; checked before anything is read.
+
+    ``sources`` are the run's. ``target`` is the one file to write where -o names one.
+
+    Raises:
+        UsageError: -o names what can be no output, or no place for them.
+    """
+
+    def __init__(self, pipeline: Pipeline, options: Options, sources: Sources) -> None:
+        self._pipeline, self._options, self._sources = pipeline, options, sources
+        self._file = find_single_file(options.output, options.suffix)
+        if sources.folder is not None and options.output != "-":
+            check_folder(sources.folder)
+        if sources.meet_outputs:
+            check_marks(options)
+        self.target = find_target(self._file) if self._file else None
+        self._parts = lru_cache(KEPT)(lambda frames: list_parts(pipeline, options, frames))
+
+    def check(self, *, several: bool) -> None:
+        """Return if every output can have a place of its own; ``several`` is true where there are several pictures.
+
+        Raises:
+            UsageError: they cannot, or an input would be replaced.
+        """
+        check_names(self._pipeline, self._options, several=several)
+        if self._file and self._sources.is_input(self._file):
+            raise UsageError(f"-o {escape(self._file)}: is an input, and no input is replaced; choose another name")
+
+    def paths(self, source: Source, frames: int) -> dict[Key, str]:
+        """Return the path of each output of a source that gives so many frames; "-" is standard output.
+
+        Raises:
+            UsageError: every name that it could have is an input's.
+        """
+        parts = self._parts(frames)
+        if self._file or self._options.output == "-":
+            return dict.fromkeys(parts, self._file or "-")
+        names = name_outputs(
+            source,
+            list(parts.values()),
+            filter=self._pipeline.name,
+            template=self._options.name,
+            suffix=self._options.suffix,
+            is_input=self._sources.is_input,
+        )
+        return dict(zip(parts, names, strict=True))
+
+
+def check_marks(options: Options) -> None:
     """Return if outputs that lie among inputs can be told from them by a later run.
 
     Raises:
@@ -24,11 +79,10 @@ def check_marks(options) -> None:
         )
 
 
-def list_parts(pipeline: Pipeline, options, frames: int = 1) -> dict[Key, Part]:
+def list_parts(pipeline: Pipeline, options: Options, frames: int = 1) -> dict[Key, Part]:
     """Return what each output of a picture holds, in the order in which they are listed: frames, then layers.
 
     >>> from convfilter import parse
-    >>> from convfilter.run.options import Options
     >>> list(list_parts(parse("tutorial | ReLU"), Options(grid=True, keep=True)))
     [(0, 1, 0), (0, 1, 1), (0, 1, None)]
     """
@@ -48,7 +102,7 @@ def list_parts(pipeline: Pipeline, options, frames: int = 1) -> dict[Key, Part]:
     return dict(sorted(parts.items(), key=lambda item: item[0][:2]))
 
 
-def check_names(pipeline: Pipeline, options, *, several: bool) -> None:
+def check_names(pipeline: Pipeline, options: Options, *, several: bool) -> None:
     """Return if every output can have a place of its own; ``several`` is true where there are several pictures.
 
     Raises:

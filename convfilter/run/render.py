@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
 import numpy as np
+import torch
 
 import convfilter
 from convfilter.engine import tiles
@@ -26,7 +27,7 @@ Channel = TypeVar("Channel")
 
 
 @dataclass(frozen=True, eq=False)
-class Output:
+class Rendered:
     """One file to write: which layer and channel it shows (None: a sheet of all), their ranges, and how to write it."""
 
     layer: int
@@ -37,7 +38,7 @@ class Output:
     write: Callable[[BinaryIO], None]
 
 
-class Whole:
+class Activation:
     """An activation (C, H, W) that plain PyTorch computed, read as ``tiles.Output`` is."""
 
     def __init__(self, y: np.ndarray) -> None:
@@ -55,7 +56,7 @@ class Whole:
             yield np.stack([quantise(x.copy(), scale, bits) for x, scale in zip(band, scales, strict=True)])
 
 
-class Darkroom:
+class Renderer:
     """What all pictures of a run share: the pipeline, its network, the threads, and how floats become gray."""
 
     def __init__(self, pipeline: Pipeline, options: Options, threads: int) -> None:
@@ -67,13 +68,15 @@ class Darkroom:
         self.segments = None if self.plain else tiles.plan(pipeline, self.network)
         self.cores = ONE if self.plain else Cores(threads)
 
-    def develop(self, picture: Picture, title: str) -> Iterator[Output]:
+    def render(self, picture: Picture, title: str) -> Iterator[Rendered]:
         """Yield what is to be written of one picture, each to be written before the next is asked for.
 
         Raises:
             InputError: NaN or infinity comes out of a layer.
         """
         options = self.options
+        if self.threads == 1:
+            torch.set_num_threads(1)  # of this worker, for good: the cores are shared by pictures
         shared = None
         if options.scale == "run" and options.steps:  # what is black and what is white is known at the end only
             shared = join_ranges(
@@ -95,9 +98,9 @@ class Darkroom:
             if options.grid and (not figure or layer == len(self.pipeline.layers) - 1):
                 write = self.write_figure(figure) if figure else self.figure(picture, layer, output, shades, title)
                 ranges = tuple((shade.low, shade.high) for shade in shades)
-                yield Output(layer, None, output.shape, ranges, tuple(notes), write)
+                yield Rendered(layer, None, output.shape, ranges, tuple(notes), write)
 
-    def activations(self, picture: Picture) -> Iterator[tuple[int, tiles.Output | Whole]]:
+    def activations(self, picture: Picture) -> Iterator[tuple[int, tiles.Output | Activation]]:
         """Yield each layer that is to be written, counted from 0, with what comes out of it."""
         white, last = self.options.white, len(self.pipeline.layers) - 1
         if self.plain:
@@ -105,11 +108,11 @@ class Darkroom:
             with one_thread():  # the same answer for every --jobs
                 for layer, y in enumerate(layers):
                     if self.options.steps or layer == last:
-                        yield layer, Whole(y[0].numpy())
+                        yield layer, Activation(y[0].numpy())
         else:
             yield last, tiles.filter_picture(self.segments, picture.values, picture.white, white, cores=self.cores)
 
-    def ranges(self, picture: Picture, output: tiles.Output | Whole) -> list[tuple[float, float]]:
+    def ranges(self, picture: Picture, output: tiles.Output | Activation) -> list[tuple[float, float]]:
         """Return the minimum and maximum of each channel; InputError where one is NaN or infinite."""
         if not np.isfinite(output.ranges).all():
             raise explain_nonfinite(
@@ -143,7 +146,7 @@ class Darkroom:
         """Return whether a layer is drawn on the scale of the one before it."""
         return self.options.steps and self.options.scale is None and keeps_scale(self.pipeline.layers[layer])
 
-    def singles(self, layer: int, output: tiles.Output | Whole, shades: list[Shade]) -> Iterator[Output]:
+    def singles(self, layer: int, output: tiles.Output | Activation, shades: list[Shade]) -> Iterator[Rendered]:
         """Yield one output a channel: its bands as they are made where it is the only one, else all kept as pixels."""
         bits, count = self.options.bits, output.shape[0]
         if self.options.suffix == ".npy":
@@ -161,7 +164,7 @@ class Darkroom:
         for shade, bands in zip(shades, rows, strict=True):
             notes = self.notes(layer, [shade])
             write = self.single(layer, output.shape, shade, bands)
-            yield Output(layer, shade.channel, output.shape, ((shade.low, shade.high),), notes, write)
+            yield Rendered(layer, shade.channel, output.shape, ((shade.low, shade.high),), notes, write)
 
     def single(self, layer: int, shape, shade: Shade, bands) -> Callable[[BinaryIO], None]:
         """Return how one channel is written: as a PNG, or as numbers."""
@@ -179,7 +182,7 @@ class Darkroom:
 
         return write
 
-    def figure(self, picture: Picture, layer: int, output: tiles.Output | Whole, shades: list[Shade], title: str):
+    def figure(self, picture: Picture, layer: int, output: tiles.Output | Activation, shades: list[Shade], title: str):
         """Return how the contact sheet of one layer is written: the input, then every channel."""
 
         def write(file: BinaryIO) -> None:
@@ -213,7 +216,7 @@ class Darkroom:
         return Figure(picture, rows, self.options, title=title, subtitle=str(self.pipeline), note=note)
 
     def add_row(
-        self, figure: Figure, picture: Picture, layer: int, output: tiles.Output | Whole, shades: list[Shade]
+        self, figure: Figure, picture: Picture, layer: int, output: tiles.Output | Activation, shades: list[Shade]
     ) -> None:
         if shades:
             floats = output.floats()
@@ -229,7 +232,7 @@ class Darkroom:
 
         return write
 
-    def bands(self, output: tiles.Output | Whole, shades: list[Shade]) -> Iterator[np.ndarray]:
+    def bands(self, output: tiles.Output | Activation, shades: list[Shade]) -> Iterator[np.ndarray]:
         scales = [GrayScale(0.0, 0.0)] * output.shape[0]  # channels that are not written are not computed with
         for shade in shades:
             scales[shade.channel] = shade.scale

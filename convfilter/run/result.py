@@ -1,14 +1,19 @@
 """What became of one picture."""
 
+import traceback
 from dataclasses import dataclass, field
+
+from convfilter.errors import ConvfilterError, PipelineError
 
 
 @dataclass(frozen=True)
 class Result:
     """What became of one source: ``status`` is done, skipped or failed, and ``error`` then says why.
 
-    ``width`` and ``height`` are the upright picture's, ``shape`` (C, H, W) what came out, and ``ranges`` the least and
-    greatest value of each channel written; of several frames, they are the last one's.
+    ``width`` and ``height`` are the upright picture's, ``shape`` (C, H, W) the output's, and ``ranges`` the minimum and
+    maximum of each channel written; of several frames, they are the last one's. ``notes`` are for everyone, ``details``
+    for those who want to know all. ``fatal`` is true where every further picture would fail as well. ``traceback`` is
+    where a fault of convfilter's own arose.
     """
 
     source: str
@@ -21,8 +26,9 @@ class Result:
     seconds: float = 0.0
     error: str | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
-    details: tuple[str, ...] = field(default=(), compare=False)  # notes for those who want to know all
+    details: tuple[str, ...] = field(default=(), compare=False)
     fatal: bool = field(default=False, compare=False)
+    traceback: str = field(default="", compare=False, repr=False)
 
     def to_dict(self) -> dict:
         """Return what ``--json`` prints."""
@@ -37,3 +43,26 @@ class Result:
             "status": self.status,
             "error": self.error,
         }
+
+
+def failure(source: str, error: Exception) -> Result:
+    """Return the result of a source that an error has ended, whatever that is: it costs this picture only.
+
+    >>> failure("a.png", MemoryError()).error
+    'there is not enough memory for it'
+    """
+    trace = ""
+    match error:
+        case PipelineError():
+            words = error.reason
+        case ConvfilterError():
+            words = str(error)
+        case MemoryError():
+            words = "there is not enough memory for it"
+        case OSError():
+            words = error.strerror or str(error)
+        case _:
+            said = " ".join(str(error).split())[:300]
+            words = f"a fault in convfilter, please report it with what -vv shows: {type(error).__name__}: {said}"
+            trace = "".join(traceback.format_exception(error))
+    return Result(source, "failed", error=words, fatal=getattr(error, "fatal", False), traceback=trace)

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convfilter import OutputError, PipelineError, UsageError, parse, run_files
-from convfilter.run.api import count_files
+from convfilter import PipelineError, UsageError, run_files
 from convfilter.run.budget import Budget
-from convfilter.run.in_order import AHEAD, map_in_order
-from convfilter.run.options import Options
+from convfilter.run.runner import AHEAD
 
 GRAY = np.random.default_rng(0).integers(0, 256, (300, 300), np.uint8)
 
@@ -50,7 +48,7 @@ def test_results_come_in_order_and_name_what_was_written():
     first = results[0]
     assert (first.width, first.height, first.shape) == (300, 300, (2, 296, 296))
     assert len(first.ranges) == 2 and first.ranges[0][0] < first.ranges[0][1] and first.seconds > 0
-    assert count_files("tutorial", "in") == 31
+    assert run_files("tutorial", "in").count() == 31
 
 
 @pytest.mark.parametrize(
@@ -288,53 +286,6 @@ def test_frames_of_one_file_appear_together_or_not_at_all():
     assert result.status == "failed" and not any(name.startswith("cut_") for name in os.listdir())
 
 
-def test_map_in_order_keeps_the_order_and_works_only_so_far_ahead():
-    taken, gate = [], threading.Event()
-
-    def items():
-        for i in range(10_000):
-            taken.append(i)
-            yield i
-
-    def work(i):
-        if i == 0:
-            gate.wait(20)
-        return -i
-
-    results = map_in_order(work, items(), workers=2, stopped=threading.Event())
-    threading.Timer(0.3, gate.set).start()
-    assert next(results) == 0
-    assert len(taken) <= 2 * AHEAD + 2
-    assert list(results) == [-i for i in range(1, 10_000)]
-
-
-def test_map_in_order_gives_at_a_stop_what_is_done_and_waits_for_nothing_else():
-    stopped, never = threading.Event(), threading.Event()
-    results = map_in_order(lambda i: never.wait(30) if i == 1 else i, range(9), workers=3, stopped=stopped)
-    assert next(results) == 0
-    threading.Timer(0.2, stopped.set).start()
-    start = time.perf_counter()
-    rest = list(results)
-    assert time.perf_counter() - start < 1.5
-    assert rest == sorted(rest) and 1 not in rest and {2, 3, 4, 5} <= set(rest)
-    never.set()
-
-
-def test_map_in_order_closes_the_walk_it_takes_from():
-    closed = threading.Event()
-
-    def walk():
-        try:
-            yield from range(10_000)
-        finally:
-            closed.set()
-
-    results = map_in_order(str, walk(), workers=2, stopped=threading.Event())
-    assert next(results) == "0"
-    del results
-    assert closed.wait(5)
-
-
 def test_a_budget_is_shared_and_whoever_is_alone_never_waits():
     budget, most, under_way, lock = Budget(100), [], [0], threading.Lock()
 
@@ -374,9 +325,3 @@ def test_a_share_that_is_taken_anew_gives_back_first_and_a_stop_wakes_all():
         assert not failed.wait(0.05)
         budget.stop()
         assert failed.wait(5)
-
-
-def test_options_check_names_the_option():
-    assert Options(format="npy").suffix == ".npy" and Options(output="a.NPY").suffix == ".npy"
-    assert Options().check(parse("edge")) == Options()
-    assert issubclass(OutputError, Exception)

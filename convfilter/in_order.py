@@ -1,4 +1,4 @@
-"""Runs a function over items on threads, a bounded number ahead, and gives what comes out in the items' order."""
+"""Runs a function over items on threads, a bounded number ahead, and gives its values in the items' order."""
 
 import threading
 from collections import deque
@@ -8,27 +8,32 @@ from typing import TypeVar
 
 Item, Value = TypeVar("Item"), TypeVar("Value")
 
-AHEAD = 32  # items a worker that may be done before their turn: one slow item should not let the others wait
 GRACE = 0.2  # seconds that what is under way gets at a stop
 
 
 def map_in_order(
-    function: Callable[[Item], Value], items: Iterable[Item], *, workers: int, stopped: threading.Event
+    function: Callable[[Item], Value],
+    items: Iterable[Item],
+    *,
+    workers: int,
+    ahead: int = 2,
+    stopped: threading.Event | None = None,
 ) -> Iterator[Value]:
     """Yield ``function(item)`` for each item, in order; the items are taken as they are needed.
 
-    When ``stopped`` is set, from any thread, nothing more is begun. What is done then, or within GRACE, is still
-    yielded; what runs on is left behind.
+    At most ``ahead`` items a worker are begun before their turn. When ``stopped`` is set, from any thread, nothing more
+    is begun. What is done then, or within GRACE, is still yielded; what runs on is left behind.
 
-    >>> list(map_in_order(abs, [-1, -2, -3], workers=2, stopped=threading.Event()))
+    >>> list(map_in_order(abs, [-1, -2, -3], workers=2))
     [1, 2, 3]
     """
+    stopped = stopped or threading.Event()
     begun: deque[Future[Value]] = deque()
     pool = ThreadPoolExecutor(workers, "convfilter")
     try:
         for item in items:
             begun.append(pool.submit(function, item))
-            while begun and (begun[0].done() or len(begun) > AHEAD * workers) and _wait(begun[0], stopped):
+            while begun and (begun[0].done() or len(begun) > ahead * workers) and _wait(begun[0], stopped):
                 yield begun.popleft().result()
             if stopped.is_set():
                 break

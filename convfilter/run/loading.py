@@ -1,0 +1,38 @@
+"""Loads PyTorch when the first picture needs it, in a way that lets signals be obeyed meanwhile."""
+
+import contextlib
+import ctypes
+import os
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from convfilter.errors import LibraryError
+from convfilter.language.pipeline import Pipeline
+from convfilter.run.options import Options
+
+if TYPE_CHECKING:
+    from convfilter.run.render import Renderer
+
+
+def load_renderer(pipeline: Pipeline, options: Options, threads: int) -> "Renderer":
+    """Return what turns pictures into outputs, with so many threads for each picture.
+
+    Raises:
+        LibraryError: PyTorch cannot be loaded.
+    """
+    try:
+        _load_torch()
+        from convfilter.run.render import Renderer
+    except (ImportError, OSError) as error:
+        raise LibraryError(f"PyTorch cannot be loaded, memory or a part may be missing: {error}") from None
+    return Renderer(pipeline, options, threads)
+
+
+def _load_torch() -> None:
+    """Load torch's large library without Python's lock, so that other threads run meanwhile."""
+    name = {"linux": "libtorch_cpu.so", "darwin": "libtorch_cpu.dylib"}.get(sys.platform)
+    found = find_spec("torch")
+    if name and "torch" not in sys.modules and found and found.submodule_search_locations:
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(os.path.join(found.submodule_search_locations[0], "lib", name))

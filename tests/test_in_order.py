@@ -1,0 +1,51 @@
+import threading
+import time
+
+from convfilter.in_order import map_in_order
+
+
+def test_map_in_order_keeps_the_order_and_works_only_so_far_ahead():
+    taken, gate = [], threading.Event()
+
+    def items():
+        for i in range(10_000):
+            taken.append(i)
+            yield i
+
+    def work(i):
+        if i == 0:
+            gate.wait(20)
+        return -i
+
+    results = map_in_order(work, items(), workers=2, ahead=32)
+    threading.Timer(0.3, gate.set).start()
+    assert next(results) == 0
+    assert len(taken) <= 2 * 32 + 2
+    assert list(results) == [-i for i in range(1, 10_000)]
+
+
+def test_map_in_order_gives_at_a_stop_what_is_done_and_waits_for_nothing_else():
+    stopped, never = threading.Event(), threading.Event()
+    results = map_in_order(lambda i: never.wait(30) if i == 1 else i, range(9), workers=3, ahead=32, stopped=stopped)
+    assert next(results) == 0
+    threading.Timer(0.2, stopped.set).start()
+    start = time.perf_counter()
+    rest = list(results)
+    assert time.perf_counter() - start < 1.5
+    assert rest == sorted(rest) and 1 not in rest and {2, 3, 4, 5} <= set(rest)
+    never.set()
+
+
+def test_map_in_order_closes_the_walk_it_takes_from():
+    closed = threading.Event()
+
+    def walk():
+        try:
+            yield from range(10_000)
+        finally:
+            closed.set()
+
+    results = map_in_order(str, walk(), workers=2)
+    assert next(results) == "0"
+    del results
+    assert closed.wait(5)
