@@ -13,12 +13,16 @@ def main() -> None:
         status = client.call(__version__)
         if status is not None:
             client.leave(status)
-    run()
-
-
-def run() -> None:
-    """Run the command line in this very process, which ends with its exit status."""
+    status = run()
     import threading
+
+    if "torch" in sys.modules or threading.active_count() > 1:
+        os._exit(status)  # the usual way takes torch half a second, and waits for pictures that nobody wants any more
+    sys.exit(status)
+
+
+def run() -> int:
+    """Run the command line in this very process, and return its exit status; a signal ends the process."""
     import warnings
 
     from convfilter import streams
@@ -30,15 +34,12 @@ def run() -> None:
 
     try:
         main()
-        status = 0
+        return 0
     except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except OSError as error:  # of standard output; files have their own
         streams.say(f"convfilter: standard output: {error.strerror}\n")
         os._exit(1)  # its last flush would fail again
-    if "torch" in sys.modules or threading.active_count() > 1:
-        os._exit(status)  # the usual way takes torch half a second, and waits for pictures that nobody wants any more
-    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class Group(click.Group):
             file = there if here == "--presets" else here.removeprefix("--presets=")
             if here.startswith("--presets") and file and file != here:
                 ctx.params["presets_file"] = file
-        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+        if args[0] not in self.commands and args[0] not in self.presets(ctx) and not args[0].startswith("-"):
             hint = did_you_mean(args[0], self.list_commands(ctx)) or "; 'convfilter --help' lists them all"
             raise UsageError(f"there is no command or preset {escape(args[0])!r}{hint}")
         return super().resolve_command(ctx, args)

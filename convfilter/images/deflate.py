@@ -28,7 +28,8 @@ def _choose(choices: list[np.ndarray]) -> np.ndarray:
     """Return the filtered block whose sample has the least entropy: four stretches of 8 rows, 1024 bytes wide."""
     height, wide = choices[0].shape
     left = max(0, (wide - 1024) // 2)
-    rows = np.unique(np.linspace(0, max(0, height - 8), 4, dtype=int)[:, None] + np.arange(min(8, height)))
+    tops = np.linspace(0, max(0, height - 8), 4, dtype=int).tolist()
+    rows = sorted({top + row for top in tops for row in range(min(8, height))})  # np.unique loads numpy.ma: 10 ms
 
     def bits(filtered: np.ndarray) -> float:
         count = np.bincount(filtered[:, left : left + 1024].take(rows, axis=0).ravel())

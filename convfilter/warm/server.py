@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from convfilter.errors import ConvfilterError
 from convfilter.warm import protocol
-from convfilter.warm.worker import work
+from convfilter.warm.worker import BEGUN, read_told, work
 
 IDLE = 15 * 60  # seconds without a call after which it ends
 LOOK = 60  # seconds between two looks at what is installed
@@ -30,7 +30,7 @@ class WarmError(ConvfilterError):
     """There can be no warm process; the message says why."""
 
 
-def start(path: str, *, load: Callable[[], None], run: Callable[[], None], leash: int | None = None) -> int:
+def start(path: str, *, load: Callable[[], None], run: Callable[[], int], leash: int | None = None) -> int:
     """Start a warm process that listens at this path, and return its process number once it answers.
 
     ``load`` imports all that a call needs, and ``run`` is the program. With a ``leash``, the reading end of a pipe, it
@@ -116,12 +116,12 @@ def _locked(path: str) -> Iterator[None]:
 class Server:
     """Listens at a path, and forks a worker for each call; ``serve`` ends when nobody needs it any more."""
 
-    def __init__(self, path: str, run: Callable[[], None], leash: int | None) -> None:
+    def __init__(self, path: str, run: Callable[[], int], leash: int | None) -> None:
         self.path, self.run, self.leash = path, run, leash
         self.same = protocol.describe_process()  # before the libraries are loaded, which may add to the environment
         self.installed = [(file, _stamp(file)) for file in _installation()]
         self.begun, self.calls = time.time(), 0
-        self.workers: dict[int, object] = {}  # process number: the connection on which its call waits
+        self.workers: dict[int, socket.socket | None] = {}  # process number: the connection on which its call waits
         self.ending = False
 
     def listen(self) -> None:
@@ -146,8 +146,8 @@ class Server:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)  # it is the byte in the pipe that counts
         signal.signal(signal.SIGTERM, lambda number, frame: self.end())
         self.selector.register(woken, selectors.EVENT_READ, lambda: os.read(woken, 4096))
-        self.taken, self.take = _pipe()
-        self.selector.register(self.taken, selectors.EVENT_READ, self.watch)
+        self.told, self.teller = _pipe()
+        self.selector.register(self.told, selectors.EVENT_READ, self.listen_to_workers)
         last = time.monotonic()
         while self.workers or not self.ending:
             events = self.selector.select(LOOK)
@@ -181,8 +181,11 @@ class Server:
             state = {"process": os.getpid(), "begun": self.begun, "calls": self.calls, "running": len(self.workers)}
             child = os.fork()
             if not child:
-                signal.set_wakeup_fd(-1)
-                work(sock, self.same, state, self.run, begun=lambda: os.write(self.take, os.getpid().to_bytes(4)))
+                try:
+                    signal.set_wakeup_fd(-1)
+                    work(sock, self.teller, self.same, state, self.run)
+                finally:
+                    os._exit(1)  # whatever happens, there is one warm process
             self.workers[child], sock = sock, None
         except OSError:
             pass  # the call goes the ordinary way
@@ -190,31 +193,38 @@ class Server:
             if sock:
                 sock.close()
 
-    def watch(self) -> None:
-        """From now on see when a call ends whose worker runs: its connection, on which it says no more, is closed."""
-        data = os.read(self.taken, 4096)
-        for start in range(0, len(data), 4):
-            child = int.from_bytes(data[start : start + 4])
-            if child in self.workers:
-                self.calls += 1
+    def listen_to_workers(self) -> None:
+        """Watch the calls whose workers have begun, and tell those whose workers have done all how they end."""
+        for child, word in read_told(self.told):
+            if word != BEGUN:
+                self.tell(child, word)
+            elif self.workers.get(child):
+                self.calls += 1  # on its connection a call says no more: it can only be closed
                 self.selector.register(self.workers[child], selectors.EVENT_READ, partial(self.give_up, child))
 
     def give_up(self, child: int) -> None:
         """Kill a worker whose call was killed, together with what it has started."""
-        self.selector.unregister(self.workers[child])
-        with contextlib.suppress(OSError):
-            os.killpg(child, signal.SIGKILL)
+        if sock := self.workers.get(child):  # else it has just ended
+            self.selector.unregister(sock)
+            with contextlib.suppress(OSError):
+                os.killpg(child, signal.SIGKILL)
 
     def reap(self) -> None:
-        """Tell each call whose worker has ended how it ended."""
+        """Take back what is left of workers that have ended; each call whose worker was killed is told so."""
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                sock = self.workers.pop(ended[0])
-                with contextlib.suppress(KeyError):
-                    self.selector.unregister(sock)
-                with contextlib.suppress(OSError):
-                    sock.sendall(os.waitstatus_to_exitcode(ended[1]).to_bytes(4, "big", signed=True))
-                sock.close()
+                self.tell(ended[0], os.waitstatus_to_exitcode(ended[1]))
+                del self.workers[ended[0]]
+
+    def tell(self, child: int, status: int) -> None:
+        """Tell a call how its worker has ended, if it is not told yet."""
+        if sock := self.workers.get(child):
+            self.workers[child] = None
+            with contextlib.suppress(KeyError):
+                self.selector.unregister(sock)
+            with contextlib.suppress(OSError):
+                sock.sendall(status.to_bytes(4, "big", signed=True))
+            sock.close()
 
     def end(self) -> None:
         """Take no more calls; ``serve`` returns when those under way have ended."""
@@ -242,7 +252,8 @@ def _pipe() -> tuple[int, int]:
 def _installation() -> Iterator[str]:
     """Yield the files of this installation, and the folders to which pip adds when it installs a library."""
     for folder, _, files in os.walk(protocol.PACKAGE):
-        yield from (os.path.join(folder, name) for name in files if not name.endswith(".pyc"))
+        if os.path.basename(folder) != "__pycache__":
+            yield from (os.path.join(folder, name) for name in files)
     yield from (folder for folder in sys.path[1:] if folder.endswith(("site-packages", "dist-packages")))
 
 

@@ -14,14 +14,16 @@ from typing import NoReturn, TextIO
 from convfilter.warm import protocol
 
 BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}  # which Python itself ignores, whatever it is started with
+BEGUN = -1  # told in an exit status's place
 REFUSALS = (OSError, EOFError, ValueError, KeyError, TypeError)  # of what is asked, or of the system
 
 
-def work(sock, same: dict, state: dict, run: Callable[[], None], begun: Callable[[], None]) -> NoReturn:
+def work(sock, teller: int, same: dict, state: dict, run: Callable[[], int]) -> NoReturn:
     """Take one message from the socket, and obey it; the process ends with it.
 
     ``same`` is the warm process's ``describe_process``, ``state`` the answer to "status", and ``run`` the program,
-    which finds its arguments in sys.argv. ``begun()`` is called when the message was read and the call is to begin.
+    which finds its arguments in sys.argv and returns its exit status. ``teller`` is the end of a pipe on which the warm
+    process is told that the call has begun, and how it ends.
     """
     try:
         request, descriptors = protocol.receive(sock)
@@ -30,8 +32,9 @@ def work(sock, same: dict, state: dict, run: Callable[[], None], begun: Callable
             os._exit(0)
         if protocol.differences(request["same"], same):
             raise ValueError("here the call would not be the same")
-        begun()
-        sock = _place_descriptors(sock, request["descriptors"], descriptors)
+        os.setpgid(0, 0)  # with what it starts, it is stopped, continued and killed as one
+        tell(teller, BEGUN)
+        sock, teller = _place_descriptors(sock.detach(), teller, request["descriptors"], descriptors)
         _take_over(request)
         sock.sendall(protocol.STARTED + os.getpid().to_bytes(4, "big"))
         sock.close()
@@ -39,29 +42,46 @@ def work(sock, same: dict, state: dict, run: Callable[[], None], begun: Callable
         with contextlib.suppress(OSError):
             sock.sendall(protocol.REFUSED)
         os._exit(0)
-    os._exit(_run(run))
+    status = _run(run)
+    os.closerange(0, teller)  # all that others may wait for, and that the system would close only when it has taken
+    os.closerange(teller + 1, 1 << 16)  # back the memory, which takes it 10 ms
+    tell(teller, status)
+    os._exit(status)
 
 
-def _place_descriptors(sock, numbers: list[int], received: list[int]):
-    """Enter the folder received, give the other descriptors their numbers, and close all else; return the socket."""
+def tell(teller: int, word: int) -> None:
+    """Tell the warm process that this worker has begun, or its exit status."""
+    os.write(teller, os.getpid().to_bytes(4, "big") + word.to_bytes(4, "big", signed=True))
+
+
+def read_told(pipe: int) -> list[tuple[int, int]]:
+    """Return what workers have told: pairs of a process number and BEGUN or an exit status."""
+    data = os.read(pipe, 8 * 128)
+    records = [data[start : start + 8] for start in range(0, len(data), 8)]
+    return [(int.from_bytes(one[:4], "big"), int.from_bytes(one[4:], "big", signed=True)) for one in records]
+
+
+def _place_descriptors(sock: int, teller: int, numbers: list[int], received: list[int]):
+    """Enter the folder received, give the other descriptors their numbers, and close all else but the first two.
+
+    They are returned, as socket and as number.
+    """
     os.fchdir(received[0])
     above = max(numbers, default=2) + 1
-    lifted = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for fd in (sock.fileno(), *received[1:])]
+    lifted = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for fd in (sock, teller, *received[1:])]
     first = 0
     for fd in sorted(lifted):
         os.closerange(first, fd)
         first = fd + 1
     os.closerange(first, 1 << 16)
-    for number, fd in zip(numbers, lifted[1:], strict=True):
+    for number, fd in zip(numbers, lifted[2:], strict=True):
         os.dup2(fd, number)
         os.close(fd)
-    sock.detach()
-    return protocol.open_socket(lifted[0])
+    return protocol.open_socket(lifted[0]), lifted[1]
 
 
 def _take_over(request: dict) -> None:
     """Make this process in all else what the call's is. OSError and ValueError where it may not."""
-    os.setpgid(0, 0)  # with what it starts, it is stopped and continued as one
     os.umask(request["umask"])
     if os.getpriority(os.PRIO_PROCESS, 0) != request["nice"]:
         os.setpriority(os.PRIO_PROCESS, 0, request["nice"])
@@ -102,13 +122,10 @@ def _open_stream(number: int, how) -> TextIO | None:
     return stream
 
 
-def _run(run: Callable[[], None]) -> int:
-    """Run the program, and return its exit status as Python itself finds it."""
+def _run(run: Callable[[], int]) -> int:
+    """Run the program, and return its exit status, as a process has it."""
     try:
-        run()
-        status = 0
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        status = run()
     except BaseException:
         sys.excepthook(*sys.exc_info())
         status = 1

@@ -218,7 +218,7 @@ def light(place, monkeypatch):
     def start(**settings):
         for name, value in settings.items():
             monkeypatch.setattr(server, name, value)
-        return server.start(place, load=lambda: None, run=lambda: os.write(1, b"done here\n"))
+        return server.start(place, load=lambda: None, run=lambda: os.write(1, b"done here\n") and 0)
 
     return start
 
