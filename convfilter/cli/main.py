@@ -130,7 +130,7 @@ def run(ctx: click.Context, pipeline: str, inputs: tuple[str, ...], presets_file
                 "through every layer. Column, row and channel count from 0.")  # fmt: skip
 @options.option(RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @options.CODE
-@options.of_run("white", "background", "seed", "until")
+@options.of_run("white", "background", "seed", "until", "weights", "prefix")
 @options.PRESETS_FILE
 @click.pass_context
 def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwargs) -> None:
@@ -154,7 +154,7 @@ def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwarg
 @cli.command(cls=options.Command, short_help="A web page that shows a picture layer by layer.")
 @click.argument("pipeline")
 @click.argument("image", metavar="IMAGE")
-@options.of_run("white", "background", "seed", "until")
+@options.of_run("white", "background", "seed", "until", "weights", "prefix")
 @options.PRESETS_FILE
 @options.option(PICTURES_OUT, "-o", "--output", metavar="PATH",
                 help="A file name, a folder, or - for standard output.  [default: beside the picture]")  # fmt: skip
@@ -176,7 +176,7 @@ def report(
       convfilter report tutorial photo.png
       convfilter report 'Conv2d(1, 8, 3) | ReLU | MaxPool2d(2)' photo.png -o page.html
     """
-    chosen = Options(until=kwargs.pop("until"))
+    chosen = Options(**{name: kwargs.pop(name) for name in ("until", "weights", "prefix")})
     parsed = _prepare(parse(pipeline, presets=_presets(ctx, presets_file)), chosen)
     from convfilter.report.write import write_report
 
@@ -290,7 +290,7 @@ def _user_presets(file: str | None) -> Mapping[str, Preset]:
 
 def _run(ctx: click.Context, pipeline: Pipeline, inputs: tuple[str, ...], kwargs: dict) -> None:
     chosen = _take_options(kwargs)
-    pipeline = _prepare(pipeline, chosen, quiet=kwargs["quiet"])
+    pipeline = _prepare(pipeline, chosen, quiet=kwargs["quiet"], verbose=kwargs["verbose"])
     if kwargs.pop("code"):
         from convfilter.export.script import write_script
 
@@ -303,11 +303,16 @@ def _run(ctx: click.Context, pipeline: Pipeline, inputs: tuple[str, ...], kwargs
     sys.exit(run_batch(pipeline, inputs, chosen, **kwargs))
 
 
-def _prepare(pipeline: Pipeline, chosen: Options, *, quiet: bool = False) -> Pipeline:
-    """Return the pipeline up to ``--until``, and say what is to be noted of it."""
-    pipeline = chosen.cut(pipeline)
+def _prepare(pipeline: Pipeline, chosen: Options, *, quiet: bool = False, verbose: int = 0) -> Pipeline:
+    """Return the pipeline up to ``--until`` with its ``--weights``, and say what is to be noted of it."""
+    pipeline, matches = chosen.load(pipeline)
     for note in () if quiet else pipeline.notes:
         _say(f"note: {note}")
+    if verbose and matches and not quiet:
+        from convfilter.language.load_weights import write_matches
+
+        for line in write_matches(pipeline, matches):
+            _say(line)
     return pipeline
 
 

@@ -121,6 +121,19 @@ def look_up(calls: Iterable[Call | File], text: str, presets: Mapping[str, Prese
         yield layer
 
 
+def give(layer: Layer, tensors: Mapping[str, Given]) -> Layer:
+    """Return the layer with tensors given as a whole, whose shapes are those that it has.
+
+    >>> layer = next(look_up(grammar.read("Conv2d(1, 1, 2)"), "Conv2d(1, 1, 2)"))
+    >>> print(give(layer, {"bias": Given("'w.npz:b'", (1,), list)}))
+    Conv2d(1, 1, 2, bias='w.npz:b')
+    """
+    values = layer.arguments | tensors
+    effect = layer.entry.function(**values)
+    args, kwargs = _tidy(layer.name, (), values)
+    return replace(layer, args=args, kwargs=kwargs, effect=effect)
+
+
 def takes_convolution_options(preset: Preset) -> bool:
     """Return whether a preset is one convolution, so that it also takes CONVOLUTION_OPTIONS."""
     try:

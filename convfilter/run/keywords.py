@@ -18,6 +18,8 @@ class Keywords(TypedDict, total=False):
     max_memory: int | str | None
     max_pixels: int
     seed: int
+    weights: str | PathLike[str] | None
+    prefix: str | None
     until: int | str | None
     exact: bool
     output: str | PathLike[str] | None

@@ -15,6 +15,7 @@ from convfilter.figures.themes import THEMES
 from convfilter.files.labels import SUFFIXES
 from convfilter.gray.norm import MODES, Norm
 from convfilter.gray.scale import SCALES
+from convfilter.language.load_weights import Match, load_weights
 from convfilter.language.pipeline import Pipeline
 from convfilter.run import option_values as values
 from convfilter.run.shards import parse_shard
@@ -110,6 +111,14 @@ class Options:
     )  # fmt: skip
 
     seed: int = option(0, PIPELINE, "Seed of the random weights.", values.whole(0, 2**63 - 1), metavar="N")
+    weights: str | None = option(
+        None, PIPELINE, "A trained network's weights, for all layers: .safetensors, .pt, .pth or .npz.", values.path,
+        metavar="FILE", takes="str | PathLike[str] | None",
+    )  # fmt: skip
+    prefix: str | None = option(
+        None, PIPELINE, "With --weights: what stands there before the layers' names, such as features.", values.text,
+        metavar="TEXT", shown="it is found",
+    )  # fmt: skip
     until: str | None = option(
         None, PIPELINE, "Stop after this layer: its index, from 0, or its name in a printed model: features.6.",
         values.layer, metavar="LAYER", takes="int | str | None",
@@ -239,6 +248,19 @@ class Options:
             UsageError: it has no such layer.
         """
         return pipeline if self.until is None else pipeline.until(self.until)
+
+    def load(self, pipeline: Pipeline) -> tuple[Pipeline, tuple[Match, ...]]:
+        """Return the pipeline up to ``until`` with the weights of a file, and which of its tensors went where.
+
+        Raises:
+            UsageError: the file cannot be read, or does not fit.
+        """
+        pipeline = self.cut(pipeline)
+        if self.weights is None:
+            if self.prefix is not None:
+                raise UsageError("--prefix goes with --weights: it says what stands before the layers' names there")
+            return pipeline, ()
+        return load_weights(pipeline, self.weights, self.prefix)
 
 
 SETTINGS: Mapping[str, Setting] = {one.name: one.metadata[""] for one in fields(Options)}

@@ -37,7 +37,7 @@ class Runner:
         self, pipeline: Pipeline, options: Options, inputs: Sequence[str], passed_over: Callable[[str, str], None]
     ) -> None:
         self._options = options.check(pipeline)
-        pipeline = options.cut(pipeline)
+        pipeline = options.load(pipeline)[0]
         self._find_sources = partial(_find_sources, pipeline, options, inputs)
         self._shard = parse_shard(options.shard) if options.shard is not None else None
         sources = self._find_sources(passed_over)
