@@ -51,7 +51,7 @@ def answer(
         yield _follow(pipeline, image, pixel, options, columns)
         return
     width, height = _measure(image) if image else size or (512, 512)
-    explanation = explain(pipeline, (1, height, width), white=options.white)
+    explanation = explain(pipeline, (options.channels_in, height, width), options.inputs)
     if as_json and not explanation.error:
         yield json.dumps(explanation.to_dict())
     elif not as_json:
@@ -77,16 +77,18 @@ def _follow(pipeline: Pipeline, image: str, pixel: tuple[int, ...], options: Opt
 
     column, row, channel = (*pixel, 0)[:3]
     width, height = _measure(image)
-    need = peak_bytes(pipeline, (1, height, width))  # before the picture is decoded
+    need = peak_bytes(pipeline, (options.channels_in, height, width))  # before the picture is decoded
     if need > available():
         raise InputError(
             f"{escape(image)}: following a pixel computes the whole picture, which takes {show_bytes(need)},"
             f" and {show_bytes(available())} are free; cut the part around the pixel out of it"
         )
     try:
-        picture = next(read_pictures(image, background=options.background))
+        picture = next(read_pictures(image, background=options.background, mode=options.mode))
     except InputError as error:
         raise InputError(f"{escape(image)}: {error}") from None
-    x = to_tensor(picture.values, picture.white, options.white)
-    steps = explain_pixel(pipeline, build(pipeline, seed=options.seed), x, Place(channel, row, column))
+    x = to_tensor(picture.values, picture.white, options.inputs)
+    steps = explain_pixel(
+        pipeline, build(pipeline, seed=options.seed, channels=x.shape[1]), x, Place(channel, row, column)
+    )
     return write_steps(steps, columns)

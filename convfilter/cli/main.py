@@ -130,7 +130,7 @@ def run(ctx: click.Context, pipeline: str, inputs: tuple[str, ...], presets_file
                 "through every layer. Column, row and channel count from 0.")  # fmt: skip
 @options.option(RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @options.CODE
-@options.of_run("white", "background", "seed", "until", "weights", "prefix")
+@options.of_run(*options.COMPUTED)
 @options.PRESETS_FILE
 @click.pass_context
 def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwargs) -> None:
@@ -154,7 +154,7 @@ def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwarg
 @cli.command(cls=options.Command, short_help="A web page that shows a picture layer by layer.")
 @click.argument("pipeline")
 @click.argument("image", metavar="IMAGE")
-@options.of_run("white", "background", "seed", "until", "weights", "prefix")
+@options.of_run(*options.COMPUTED)
 @options.PRESETS_FILE
 @options.option(PICTURES_OUT, "-o", "--output", metavar="PATH",
                 help="A file name, a folder, or - for standard output.  [default: beside the picture]")  # fmt: skip
@@ -163,9 +163,7 @@ def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwarg
                 help="Begin at this pixel; a very large picture keeps its exact values around it.")  # fmt: skip
 @options.of_run("no_clobber")
 @click.pass_context
-def report(
-    ctx: click.Context, pipeline: str, image: str, output: str | None, presets_file: str | None, **kwargs
-) -> None:
+def report(ctx: click.Context, pipeline: str, image: str, presets_file: str | None, **kwargs) -> None:
     """Write a web page that shows what each layer of PIPELINE does to IMAGE, a picture or - for standard input: its
     formula, its kernels, every channel that comes out, and under the pointer the arithmetic of each pixel.
 
@@ -176,11 +174,11 @@ def report(
       convfilter report tutorial photo.png
       convfilter report 'Conv2d(1, 8, 3) | ReLU | MaxPool2d(2)' photo.png -o page.html
     """
-    chosen = Options(**{name: kwargs.pop(name) for name in ("until", "weights", "prefix")})
+    chosen = _take_options(kwargs)
     parsed = _prepare(parse(pipeline, presets=_presets(ctx, presets_file)), chosen)
     from convfilter.report.write import write_report
 
-    path = write_report(parsed, image, output, text=pipeline, **kwargs)
+    path = write_report(parsed, image, chosen.output, text=pipeline, options=chosen, **kwargs)
     if path != "-":
         click.echo(path)
 

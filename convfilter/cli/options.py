@@ -91,6 +91,18 @@ def of_run(*names: str) -> Callable:
     return add
 
 
+COMPUTED = (
+    "mode",
+    "white",
+    "mean",
+    "std",
+    "normalize",
+    "background",
+    "gray_weights",
+    "seed",
+    "until",
+)  # of any command
+
 PRESETS_FILE = option(PIPELINE, "--presets", "presets_file", type=click.Path(), metavar="FILE",
                       help="Your own presets, a TOML file.")  # fmt: skip
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from convfilter.errors import InputError
+from convfilter.gray.input_values import InputValues
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
 from convfilter.layers.convolutions import same_size
@@ -26,6 +27,7 @@ class Magnitude(nn.Module):
         return x.square().sum(1, keepdim=True).sqrt_()
 
 
+GRAY = InputValues()  # one channel, from 0 to 255
 OWN = {"Magnitude": Magnitude}  # modules that torch.nn lacks
 
 
@@ -59,22 +61,33 @@ def build(pipeline: Pipeline, *, seed: int = 0, channels: int = 1) -> nn.Sequent
         for module, c in zip(modules, inputs, strict=True):
             if isinstance(module, nn.FractionalMaxPool2d):
                 module._random_samples = torch.rand(1, c, 2)
+    if pipeline.layers and pipeline.layers[0].effect.in_channels == 1 and getattr(modules[0], "in_channels", 1) == 3:
+        modules[0].weight = nn.Parameter(modules[0].weight.sum(1, keepdim=True))  # see Pipeline.for_gray
+        modules[0].in_channels = 1
     return nn.Sequential(*modules).eval().requires_grad_(False)
 
 
-def to_tensor(values: np.ndarray, white: float, scale: float = 255.0) -> torch.Tensor:
-    """Return gray values (H, W) as a float32 tensor 1x1xHxW: 0 stays 0, and the value ``white`` becomes ``scale``.
+def to_tensor(values: np.ndarray, white: float, inputs: InputValues = GRAY) -> torch.Tensor:
+    """Return a picture's values, HxW or 3xHxW, as a float32 tensor 1xCxHxW.
 
-    >>> to_tensor(np.array([[0, 255]], np.uint8), 255, scale=1).tolist()
+    0 becomes 0 and the value ``white`` what ``inputs`` calls white, before the mean is taken off.
+
+    >>> to_tensor(np.array([[0, 255]], np.uint8), 255, InputValues(white=1)).tolist()
     [[[[0.0, 1.0]]]]
     """
+    scale = inputs.white
     if scale == white:
         x = values.astype(np.float32)
     elif values.dtype == np.uint8:
         x = (np.arange(256) * (scale / white) if scale != 1 else np.arange(256) / white).astype(np.float32)[values]
     else:
         x = (values * (scale / white) if scale != 1 else values / white).astype(np.float32)
-    return torch.from_numpy(x)[None, None]
+    x = torch.from_numpy(x)
+    x = x[None, None] if x.ndim == 2 else x[None]
+    if inputs.is_normalized:
+        mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (inputs.mean, inputs.std))
+        x.sub_(mean).div_(std)
+    return x
 
 
 @torch.inference_mode()

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convfilter.engine.algorithms import Step, choose_steps
-from convfilter.engine.build import to_tensor
+from convfilter.engine.build import GRAY, to_tensor
 from convfilter.engine.intervals import can_cut
 from convfilter.engine.route import Route, Run, Tile, find_route, travel
 from convfilter.engine.threads import ONE, Cores, alone
+from convfilter.gray.input_values import InputValues
 from convfilter.gray.norm import GrayScale
 from convfilter.gray.quantise import level_type, quantise
 from convfilter.language.pipeline import Pipeline
@@ -173,18 +174,19 @@ def filter_picture(
     segments: Sequence[Segment],
     values: NDArray[np.generic],
     white: float,
-    scale: float = 255.0,
+    inputs: InputValues = GRAY,
     *,
     cores: Cores = ONE,
     keep: int = KEEP,
 ) -> Output:
-    """Return what the network of ``segments`` gives for a picture (H, W), whose value ``white`` becomes ``scale``."""
+    """Return what the network of ``segments`` gives for a picture, HxW or 3xHxW, in which ``white`` means white."""
+    as_it_is = values.ndim == 2 and values.dtype == np.uint8 and inputs == InputValues(white=white)
 
     def source(rows: slice, columns: slice) -> NDArray[np.generic] | Tensor:
-        part = values[rows, columns]
-        return part if part.dtype == np.uint8 and scale == white else to_tensor(part, white, scale)
+        part = values[..., rows, columns]
+        return part if as_it_is else to_tensor(part, white, inputs)
 
-    shape = (1, *values.shape)
+    shape = values.shape if values.ndim == 3 else (1, *values.shape)
     for segment in segments[:-1]:
         if segment.cut:
             x = torch.from_numpy(_output(segment, source, shape, cores, 0).floats())[None]
@@ -192,7 +194,7 @@ def filter_picture(
             with torch.inference_mode():
                 whole = slice(0, shape[1]), slice(0, shape[2])
                 x = source(*whole)
-                x = x if isinstance(x, Tensor) else to_tensor(x, white, scale)
+                x = x if isinstance(x, Tensor) else to_tensor(x, white, inputs)
                 x = alone(partial(segment.runs[0].steps[0].apply, x))
         source, shape = partial(_part, x), tuple(x.shape[1:])
     return _output(segments[-1], source, shape, cores, keep)

@@ -4,11 +4,13 @@ from dataclasses import dataclass, replace
 
 from convfilter.errors import PipelineError
 from convfilter.explain.receptive_field import Field
+from convfilter.gray.input_values import InputValues
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
 from convfilter.layers.entry import Computes
 from convfilter.layers.shapes import Adaptive, Axis, Resize, Scattered, Shape, Transposed, Window
 
+GRAY = InputValues()  # one channel, from 0 to 255
 Range = tuple[float | None, float | None]  # None: no bound is known on that side
 FLOAT = 4  # bytes
 FAR = 1e30  # stands for a bound that is not known
@@ -66,11 +68,12 @@ class Row:
 class Explanation:
     """A pipeline on a picture of shape ``input`` (C, H, W): a row a layer, up to one that does not take what comes in.
 
-    ``error`` is then that layer's, with its place in the text; else None. ``white`` is a white pixel's value.
+    ``error`` is then that layer's, with its place in the text; else None. ``interval`` are the smallest and the largest
+    value of the picture.
     """
 
     input: Shape
-    white: float
+    interval: tuple[float, float]
     rows: tuple[Row, ...]
     peak_bytes: int
     error: PipelineError | None = None
@@ -99,8 +102,8 @@ class Explanation:
         }
 
 
-def explain(pipeline: Pipeline, shape: Shape = (1, 512, 512), *, white: float = 255.0) -> Explanation:
-    """Return what each layer does to a picture of ``shape`` (C, H, W), whose values go from 0 to ``white``.
+def explain(pipeline: Pipeline, shape: Shape = (1, 512, 512), inputs: InputValues = GRAY) -> Explanation:
+    """Return what each layer does to a picture of ``shape`` (C, H, W), whose values are ``inputs``.
 
     Ranges are interval arithmetic: nothing outside of them can come out (but for rounding), and not everything inside
     need do. A layer that does not take the shape ends the rows; see ``Explanation.error``.
@@ -114,7 +117,7 @@ def explain(pipeline: Pipeline, shape: Shape = (1, 512, 512), *, white: float = 
     """
     first, rows, error = shape, [], None
     fields = Field(shape[1]), Field(shape[2])
-    bounds: Range = (0.0, float(white))
+    bounds: Range = inputs.interval
     for layer in pipeline.layers:
         try:
             output = layer.effect.output(shape)
@@ -129,7 +132,7 @@ def explain(pipeline: Pipeline, shape: Shape = (1, 512, 512), *, white: float = 
         rows.append(_row(layer, shape, output, fields, bounds))
         shape = output
     done = replace(pipeline, layers=pipeline.layers[: len(rows)])
-    return Explanation(first, float(white), tuple(rows), peak_bytes(done, first), error)
+    return Explanation(first, inputs.interval, tuple(rows), peak_bytes(done, first), error)
 
 
 def peak_bytes(pipeline: Pipeline, shape: Shape) -> int:

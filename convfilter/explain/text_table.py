@@ -134,7 +134,7 @@ def _stack(rows: list[dict], width: int) -> list[str]:
 
 def _start(explanation: Explanation) -> dict:
     cells = {"number": "", "layer": "input", "output": _shape(explanation.input), "field": "1x1", "jump": "1"}
-    return {**cells, "range": _range((0.0, explanation.white)), "window": "", "sums": []}
+    return {**cells, "range": _range(explanation.interval), "window": "", "sums": []}
 
 
 def _total(explanation: Explanation) -> dict:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from convfilter.errors import shorten
 from convfilter.export.gray_code import write_levels
 from convfilter.export.weights_code import Files
+from convfilter.gray.input_values import InputValues
 from convfilter.gray.norm import Norm
 from convfilter.gray.rounding import rounding_noise
 from convfilter.language.arguments import signature
@@ -144,7 +145,7 @@ def write_code(
         "",
     ]
     lines += [f"os.makedirs({quote(folder)}, exist_ok=True)"] if folder else []
-    noise = rounding_noise(pipeline, white, photo.whole and white % photo.white == 0)[-1]
+    noise = rounding_noise(pipeline, InputValues(white=white), photo.whole and white % photo.white == 0)[-1]
     gray = list(write_levels(norm, white, bits, noise))
     if count == 1 or file:
         only = f"y[{channels[0] if channels else 0}]"

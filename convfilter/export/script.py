@@ -6,7 +6,6 @@ from convfilter.errors import InputError, PipelineError, UsageError, escape
 from convfilter.export.pytorch_code import Photo, read_picture, write_code
 from convfilter.files.paths import split_name, to_file_name
 from convfilter.files.targets import check_folder, find_single_file, find_target
-from convfilter.gray.norm import Norm
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.options import Options
 from convfilter.run.plan import check_names
@@ -15,6 +14,7 @@ ORIENTATION = 274  # the EXIF tag
 SIMPLE = {  # what a script can follow of the options that it takes no notice of
     "grid": (False,), "keep": (False,), "steps": (False,), "frames": ("first", 0), "name": (None,),
     "format": (None, "png"), "shard": (None,), "skip_existing": (False,), "no_clobber": (False,),
+    "mode": ("L",), "mean": (None,), "std": (None,), "gray_weights": (False,), "recombine": (False,),
 }  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def write_script(pipeline: Pipeline, *pictures: str, options: Options) -> str:
         folder="" if not folder or os.path.isdir(folder) else folder,
         seed=options.seed,
         white=options.white,
-        norm=Norm(options.norm, options.vmin, options.vmax),
+        norm=options.levels,
         bits=options.bits,
         channels=options.channels,
     )

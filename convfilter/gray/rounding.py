@@ -1,5 +1,6 @@
 """How far float32's rounding can spread the values of a channel whose input is constant, and so should be flat."""
 
+from convfilter.gray.input_values import InputValues
 from convfilter.language.pipeline import Pipeline
 from convfilter.layers.entry import Computes
 
@@ -9,23 +10,23 @@ EXACT = 2**24  # whole numbers up to it are exact in float32, and so are their s
 PICTURE = 1 << 12  # rows and columns: the bound is to hold for pictures of any usual size
 
 
-def rounding_noise(pipeline: Pipeline, white: float, whole: bool) -> tuple[float, ...]:
+def rounding_noise(pipeline: Pipeline, inputs: InputValues, whole: bool) -> tuple[float, ...]:
     """Return, for each layer, the difference that rounding alone can make between values of one channel.
 
-    ``white`` is a white pixel's value; ``whole`` says that the picture's values are whole numbers. The difference is a
+    ``inputs`` are the picture's values; ``whole`` says that the picture's values are whole numbers. The difference is a
     few of float32's steps at the largest value that a white picture can give, by the layer's interval or, where its
     weights are random, by the largest that PyTorch draws. So a layer that saturates, such as Tanh, bounds the noise by
     what it can give. It is 0 where all numbers are whole and exact, and from the third convolution on: nothing is put
     down to rounding there.
 
     >>> from convfilter import parse
-    >>> [round(noise, 7) for noise in rounding_noise(parse("edge | edge | Tanh"), 1, whole=False)]
+    >>> [round(noise, 7) for noise in rounding_noise(parse("edge | edge | Tanh"), InputValues(white=1), whole=False)]
     [1.92e-05, 0.0009216, 4e-07]
-    >>> rounding_noise(parse("edge | edge | ReLU"), 255, whole=True)
+    >>> rounding_noise(parse("edge | edge | ReLU"), InputValues(), whole=True)
     (0.0, 0.0, 0.0)
     """
     noise: list[float] = []
-    largest, rough, convolutions, c = float(white), 1.0, 0, 1
+    largest, rough, convolutions, c = max(map(abs, inputs.interval)), 1.0, 0, inputs.channels
     for layer in pipeline.layers:
         rounding = layer.entry.rounding(layer.effect, layer.arguments)
         ends = layer.effect.values(-largest, largest, (c, PICTURE, PICTURE))

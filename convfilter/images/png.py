@@ -11,7 +11,7 @@ import numpy as np
 
 from convfilter.errors import InputError
 from convfilter.images.deflate import crc32, join_adler, pack
-from convfilter.images.reader import open_file, read_pictures
+from convfilter.images.reader import Mode, open_file, read_header, read_pictures
 from convfilter.in_order import map_in_order
 
 SOFTWARE = "Software"
@@ -44,7 +44,7 @@ def write_png(
 ) -> None:
     r"""Write a PNG picture to a binary file while its rows are being made.
 
-    ``rows`` yields bands from top to bottom, each (n, W) uint8 or uint16, or (n, W, 3) uint8 for ``channels=3``, of
+    ``rows`` yields bands from top to bottom, each (n, W) uint8 or uint16, or (n, W, 3) for ``channels=3``, of
     any height n; a band may be reused by its maker once the next is asked for. ``bits`` is 8 or 16. ``text`` becomes
     text chunks: a key has 1 to 79 printable Latin-1 characters; in a value NUL and lone surrogates, which no PNG
     can hold, become U+FFFD, and what goes past a million bytes is cut. ``level`` None is the fast default, about as
@@ -62,8 +62,8 @@ def write_png(
     >>> read_text(file)
     {'Title': 'café'}
     """
-    if (bits, channels) not in ((8, 1), (16, 1), (8, 3)):
-        raise ValueError(f"a PNG of {bits} bits and {channels} channels: expected 8 bits and 1 or 3, or 16 bits and 1")
+    if bits not in (8, 16) or channels not in (1, 3):
+        raise ValueError(f"a PNG of {bits} bits and {channels} channels: expected 8 or 16 bits, and 1 or 3 channels")
     if not (0 < width < 2**31 and 0 < height < 2**31):
         raise ValueError(f"a PNG of {width}x{height}: expected sides from 1 to {2**31 - 1}")
     if level is not None and not 0 <= level <= 9:
@@ -203,7 +203,7 @@ def _parse_text(kind: bytes, data: bytes, room: int) -> tuple[str, str, int]:
 
 
 def read_floats(source: str | PathLike | BinaryIO) -> tuple[np.ndarray, dict[str, str]]:
-    """Return the floats that a channel's PNG was made of, (H, W) float32, and the file's texts.
+    """Return the floats that a channel's PNG was made of, (H, W) float32, or (3, H, W), and the file's texts.
 
     They are within half a level of those that were written, but for what was lost then: values beyond black and
     white (``--norm clip``), and signs (``--norm abs``). ``source`` is a path or a seekable binary file. InputError
@@ -223,7 +223,8 @@ def read_floats(source: str | PathLike | BinaryIO) -> tuple[np.ndarray, dict[str
         raise InputError("it does not say which values are black and white, as channels written here do") from None
     if hasattr(source, "seek"):
         source.seek(0)
-    picture = next(read_pictures(source))
+    mode: Mode = "RGB" if read_header(source).mode == "RGB" else "L"
+    picture = next(read_pictures(source, mode=mode))
     values = picture.values.astype(np.float32)
     values *= (white - black) / picture.white
     values += black

@@ -1,7 +1,7 @@
 """The meaning of a text as a whole: parse() gives its layers, str() writes them back, shapes() what comes out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from convfilter.errors import UsageError, did_you_mean, shorten
@@ -9,6 +9,7 @@ from convfilter.language import grammar
 from convfilter.language.grammar import File
 from convfilter.language.presets import PRESETS, Preset
 from convfilter.language.resolve import Layer, look_up
+from convfilter.layers.entry import Computes
 from convfilter.layers.shapes import Shape
 
 
@@ -73,8 +74,8 @@ class Pipeline:
         [(1, 508, 508), (1, 254, 254)]
         """
         shapes = []
-        for layer in self.layers:
-            _channels(layer, shape[0])
+        for number, layer in enumerate(self.layers):
+            _channels(layer, shape[0], is_first=number == 0)
             try:
                 shape = layer.effect.output(shape)
             except ValueError as error:
@@ -88,9 +89,27 @@ class Pipeline:
         Raises:
             PipelineError: a layer does not take what comes in.
         """
-        for layer in self.layers:
-            c = _channels(layer, c)
+        for number, layer in enumerate(self.layers):
+            c = _channels(layer, c, is_first=number == 0)
         return c
+
+    def for_gray(self) -> "Pipeline":
+        """Return the pipeline with the kernels of its first layer summed over red, green and blue: it takes gray.
+
+        A picture whose three channels are equal gives the same through both.
+
+        Raises:
+            UsageError: the first layer is no convolution of three channels.
+        """
+        first, *others = self.layers
+        computes, arguments = first.entry.computes, first.arguments
+        if first.effect.in_channels == 1 and arguments.get("in_channels") == 3:
+            return self  # they are summed already
+        if computes is not Computes.CONVOLUTION or first.effect.in_channels != 3 or arguments.get("groups", 1) != 1:
+            raise UsageError(f"--gray-weights: the first layer must be a Conv2d of 3 channels, and it is {first}")
+        each = first.effect.out_channels * first.effect.rows.size * first.effect.columns.size
+        effect = replace(first.effect, in_channels=1, parameters=first.effect.parameters - 2 * each, interval=None)
+        return Pipeline((replace(first, effect=effect), *others), self.name)
 
 
 def parse(text: str, *, presets: Mapping[str, Preset] = PRESETS) -> Pipeline:
@@ -130,11 +149,17 @@ def parse_preset(name: str, values: Mapping[str, str], *, presets: Mapping[str, 
     return Pipeline(pipeline.layers, name)
 
 
-def _channels(layer: Layer, c: int) -> int:
+def _channels(layer: Layer, c: int, *, is_first: bool = False) -> int:
     try:
         return layer.effect.channels(c)
     except ValueError as error:
         hint = f"; write {layer.name}({c}, ...)" if layer.effect.in_channels else ""
+        if is_first and (c, layer.effect.in_channels) == (1, 3):
+            hint = (
+                "; pictures are loaded as grayscale: --mode RGB loads colour, --gray-weights sums the kernels over it"
+            )
+        elif is_first and c == 3 and layer.effect.in_channels == 1:
+            hint = "; --mode RGB loads three channels: leave it out, or take Filter2d, which filters each channel"
         raise layer.place.error(f"{layer.name}: {error}{hint}") from None
 
 

@@ -24,6 +24,7 @@ from convfilter.engine.build import activations
 from convfilter.errors import escape, shorten
 from convfilter.explain.layer_table import Row, explain
 from convfilter.explain.lessons import introduce
+from convfilter.gray.input_values import InputValues
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
 from convfilter.layers.entry import Kernels
@@ -68,13 +69,15 @@ def make_report(
     text: str,
     seed: int = 0,
     white: float = 255.0,
+    inputs: InputValues | None = None,
     pixel: tuple[int, int] | None = None,
 ) -> str:
     """Return an HTML page of less than 10 MB that needs nothing else.
 
-    ``x`` is the picture (1, C, H, W) that goes in, ``network`` what ``build(pipeline)`` gives, ``text`` the pipeline as
-    the user wrote it. ``pixel`` (X, Y) is the picture's pixel at which to begin, and around which large pictures keep
-    their exact values; without it, a place of strong contrast. The name and the text may hold any characters.
+    ``x`` is the picture (1, C, H, W) that goes in, ``inputs`` how its values became it, ``network`` what
+    ``build(pipeline)`` gives, ``text`` the pipeline as the user wrote it. ``pixel`` (X, Y) is the picture's pixel at
+    which to begin, and around which large pictures keep their exact values; without it, a place of strong contrast. The
+    name and the text may hold any characters.
 
     Raises:
         PipelineError: a layer does not take the picture.
@@ -87,7 +90,7 @@ def make_report(
     (True, True)
     """
     shape = tuple(x.shape[1:])
-    explained = explain(pipeline, shape, white=white)
+    explained = explain(pipeline, shape, inputs or InputValues(white=white))
     if explained.error:
         raise explained.error
     place = _find_place(x[0, 0]) if pixel is None else ((pixel[1] + 0.5) / shape[1], (pixel[0] + 0.5) / shape[2])

@@ -16,6 +16,8 @@ from convfilter.numbers import show_bytes
 from convfilter.run.budget import available
 from convfilter.run.options import Options
 
+DEFAULT = Options()
+
 
 def write_report(
     pipeline: Pipeline,
@@ -24,50 +26,57 @@ def write_report(
     *,
     text: str,
     pixel: tuple[int, int] | None = None,
-    white: float = 255.0,
-    background: str = "white",
-    seed: int = 0,
-    no_clobber: bool = False,
+    options: Options = DEFAULT,
 ) -> str:
     """Write the report of a picture, and return its path; "-" is standard output.
 
     ``image`` is a path or "-"; ``output`` a file's name or a folder, beside the picture where it is None. ``text`` is
-    the pipeline as the user wrote it.
+    the pipeline as the user wrote it; of ``options`` those hold that say how the picture is read and computed.
 
     Raises:
         UsageError: the page would replace the picture, or what is no file, or there is no such pixel.
         PipelineError: a layer does not take the picture.
         InputError, OutputError: the picture cannot be read, or the page not written; names the file.
     """
+    options.check(pipeline)
     path = _find_path(pipeline, image, output)
     target = _find_target(path)
     shown = "standard input" if image == "-" else image
     try:
-        picture = _read(pipeline, image, background)
+        picture = _read(pipeline, image, options)
     except InputError as error:
         raise InputError(f"{escape(shown)}: {error}") from None
-    height, width = picture.values.shape
+    _, height, width = picture.shape
     if pixel and not (pixel[0] < width and pixel[1] < height):
         raise UsageError(f"--pixel {pixel[0]},{pixel[1]} lies outside of the picture, which is {width}x{height}")
     from convfilter.engine.build import build, to_tensor
     from convfilter.report.page import make_report
 
-    x = to_tensor(picture.values, picture.white, white)
-    network = build(pipeline, seed=seed)
+    x = to_tensor(picture.values, picture.white, options.inputs)
+    network = build(pipeline, seed=options.seed, channels=x.shape[1])
     name = os.path.basename(shown)
-    page = make_report(pipeline, network, x, source_name=name, text=text, seed=seed, white=white, pixel=pixel)
+    page = make_report(
+        pipeline,
+        network,
+        x,
+        source_name=name,
+        text=text,
+        seed=options.seed,
+        white=options.white,
+        inputs=options.inputs,
+        pixel=pixel,
+    )
     data = page.encode()
     if path == "-":
         streams.write_out(data)
         return path
-    with OutputWriter(no_clobber=no_clobber).transaction() as batch:
+    with OutputWriter(no_clobber=options.no_clobber).transaction() as batch:
         batch.open(target).write(data)
         batch.commit()
     return path
 
 
 def _find_path(pipeline: Pipeline, image: str, output: str | None) -> str:
-    Options(output=output).check(pipeline)
     if output == "-":
         return output
     stem = "stdin" if image == "-" else Path(image).stem
@@ -89,9 +98,9 @@ def _find_target(path: str) -> str:
     return find_target(path)
 
 
-def _read(pipeline: Pipeline, image: str, background: str) -> Picture:
+def _read(pipeline: Pipeline, image: str, options: Options) -> Picture:
     def admit(header: Header) -> None:
-        shape = (1, header.height, header.width)
+        shape = (options.channels_in, header.height, header.width)
         pipeline.shapes(shape)
         need, limit = peak_bytes(pipeline, shape), available() * 3 // 4
         if need > limit:
@@ -101,4 +110,4 @@ def _read(pipeline: Pipeline, image: str, background: str) -> Picture:
             )
 
     source = io.BytesIO(sys.stdin.buffer.read()) if image == "-" else image
-    return next(read_pictures(source, background=background, admit=admit))
+    return next(read_pictures(source, background=options.background, mode=options.mode, admit=admit))

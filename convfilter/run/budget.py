@@ -1,5 +1,6 @@
 """How much memory there is, and a share of it for each picture under way."""
 
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -29,12 +30,13 @@ def predict(pipeline: Pipeline, options: Options, header: "Header") -> int:
     Raises:
         PipelineError: a layer does not take a picture of this size.
     """
-    shape = (1, header.height, header.width)
-    gray = header.height * header.width * (4 if header.mode in ("I", "F") else 2 if header.mode[:2] == "I;" else 1)
-    weights, c = 0, 1
+    shape = (options.channels_in, header.height, header.width)
+    number = 4 if header.mode in ("I", "F") else 2 if header.mode[:2] == "I;" else 1
+    values = number * math.prod(shape)
+    weights, c = 0, shape[0]
     for layer in pipeline.layers:
         weights, c = weights + 4 * layer.effect.parameters_for(c), layer.effect.channels(c)
-    return max(header.bytes_to_read(), gray + _computing(pipeline, options, shape)) + weights
+    return max(header.bytes_to_read(options.mode), values + _computing(pipeline, options, shape)) + weights
 
 
 def _computing(pipeline: Pipeline, options: Options, shape: Shape) -> int:
@@ -65,7 +67,7 @@ def check_size(pipeline: Pipeline, options: Options, header: "Header", limit: in
         raise InputError(
             f"it has {pixels:,} pixels ({size}), and --max-pixels allows {most:,}; raise it to take this one"
         )
-    shapes = pipeline.shapes((1, header.height, header.width))
+    shapes = pipeline.shapes((options.channels_in, header.height, header.width))
     need = predict(pipeline, options, header)
     for layer, (_, h, w) in zip(pipeline.layers, shapes, strict=True):
         if h * w > most:

@@ -67,7 +67,7 @@ class Filtering:
         if header and options.dry_run:
             check_frames(options.frames, header)
             check_size(self.pipeline, options, header, self.budget.size)
-            shape = self.pipeline.shapes((1, header.height, header.width))[-1]
+            shape = self.pipeline.shapes((self.options.channels_in, header.height, header.width))[-1]
             return Result(entry.path, "done", outputs, header.width, header.height, shape)
         return replace(self._write(entry, file, paths), outputs=outputs)
 
@@ -91,6 +91,7 @@ class Filtering:
                 file,
                 frames=options.frames,
                 background=options.background,
+                mode=options.mode,
                 admit=lambda header: share.take(check_size(self.pipeline, options, header, self.budget.size)),
             )
             for picture in pictures:
@@ -106,7 +107,7 @@ class Filtering:
                     if rendered.layer == last:
                         ranges = list(rendered.ranges) if rendered.channel is None else [*ranges, *rendered.ranges]
                         shape = rendered.shape
-                height, width = picture.values.shape
+                _, height, width = picture.shape
                 if options.frames == "first" and picture.frames > 1:
                     notes, details = [*notes, *picture.notes[:-1]], picture.notes[-1:]  # which says so
                 else:

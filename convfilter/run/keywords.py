@@ -15,8 +15,13 @@ class Keywords(TypedDict, total=False):
     frames: str | int
     white: float
     background: str
+    mode: Literal["L", "RGB"]
+    mean: float | str | Iterable[float] | None
+    std: float | str | Iterable[float] | None
+    normalize: Literal["imagenet"] | None
     max_memory: int | str | None
     max_pixels: int
+    gray_weights: bool
     seed: int
     weights: str | PathLike[str] | None
     prefix: str | None
@@ -24,13 +29,14 @@ class Keywords(TypedDict, total=False):
     exact: bool
     output: str | PathLike[str] | None
     name: str | None
-    norm: Literal["minmax", "clip", "abs", "symmetric"]
+    norm: Literal["minmax", "clip", "abs", "symmetric"] | None
     vmin: float | None
     vmax: float | None
     scale: Literal["channel", "layer", "run"] | None
     bits: Literal[8, 16]
     format: Literal["png", "svg", "npy"] | None
     channels: str | int | Iterable[int] | None
+    recombine: bool
     grid: bool
     keep: bool
     steps: bool

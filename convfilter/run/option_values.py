@@ -27,6 +27,24 @@ def text(value: Any) -> str:
     return value
 
 
+def numbers(value: Any) -> tuple[float, ...]:
+    """Return finite numbers, from one or several of them, or from a text with commas.
+
+    >>> numbers("0.5, 1"), numbers(2)
+    ((0.5, 1.0), (2.0,))
+    """
+    given = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int | float) else list(value)
+    return tuple(number(one) for one in given)
+
+
+def positive(value: Any) -> tuple[float, ...]:
+    """Return finite numbers above 0, as ``numbers`` reads them."""
+    found = numbers(value)
+    if not all(one > 0 for one in found):
+        raise ValueError(f"{value!r} is not a number above 0, or several of them")
+    return found
+
+
 def layer(value: Any) -> str:
     """Return the name of a layer, or its index, as a text."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else text(value)

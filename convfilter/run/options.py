@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from convfilter.errors import UsageError, did_you_mean, escape
 from convfilter.figures.themes import THEMES
 from convfilter.files.labels import SUFFIXES
+from convfilter.gray.input_values import NORMALIZE, InputValues
 from convfilter.gray.norm import MODES, Norm
 from convfilter.gray.scale import SCALES
 from convfilter.language.load_weights import Match, load_weights
@@ -101,6 +102,21 @@ class Options:
     background: str = option(
         "white", PICTURES_IN, "What shows through transparency: a name, or #rrggbb.", values.colour, metavar="COLOR"
     )
+    mode: str = option(
+        "L", PICTURES_IN, "How pictures are loaded: L is gray, one channel; RGB is colour, three.", choices=("L", "RGB")
+    )
+    mean: tuple[float, ...] | None = option(
+        None, PICTURES_IN, "Subtract this from the input, one number or one a channel.", values.numbers,
+        metavar="M[,M,M]", takes="float | str | Iterable[float] | None",
+    )  # fmt: skip
+    std: tuple[float, ...] | None = option(
+        None, PICTURES_IN, "Divide the input by this after --mean, one number or one a channel.", values.positive,
+        metavar="S[,S,S]", takes="float | str | Iterable[float] | None",
+    )  # fmt: skip
+    normalize: str | None = option(
+        None, PICTURES_IN, "With --mode RGB: the mean and the std that torchvision's models take.",
+        choices=tuple(NORMALIZE),
+    )  # fmt: skip
     max_memory: int | None = option(
         None, PICTURES_IN, "Refuse a picture that would need more, such as 2G.", values.size, metavar="SIZE",
         shown="three quarters of what is available", takes="int | str | None",
@@ -110,6 +126,9 @@ class Options:
         values.whole(1, 2**63 - 1), metavar="N",
     )  # fmt: skip
 
+    gray_weights: bool = option(
+        False, PIPELINE, "Sum the first layer's colour kernels over red, green and blue, to take gray pictures."
+    )
     seed: int = option(0, PIPELINE, "Seed of the random weights.", values.whole(0, 2**63 - 1), metavar="N")
     weights: str | None = option(
         None, PIPELINE, "A trained network's weights, for all layers: .safetensors, .pt, .pth or .npz.", values.path,
@@ -135,9 +154,9 @@ class Options:
         None, PICTURES_OUT, "Output name, from {stem}, {filter}, {channel}, {step}, {frame} and {ext}.", values.text,
         metavar="TEMPLATE", shown="{stem}_{filter}, and _{channel} where there are several",
     )  # fmt: skip
-    norm: str = option(
-        "minmax", PICTURES_OUT, "How floats become gray: each channel from its minimum to its maximum; 0 to white; "
-        "absolute values; 0 as mid-gray.", choices=MODES,
+    norm: str | None = option(
+        None, PICTURES_OUT, "How floats become gray: each channel from its minimum to its maximum; 0 to white; "
+        "absolute values; 0 as mid-gray.", choices=MODES, shown="minmax; clip with --recombine",
     )  # fmt: skip
     vmin: float | None = option(
         None, PICTURES_OUT, "The value that is black, in every picture.", values.number, metavar="FLOAT"
@@ -159,6 +178,11 @@ class Options:
         None, PICTURES_OUT, "Only these output channels.", values.channels, metavar="0,3-5",
         takes="str | int | Iterable[int] | None",
     )  # fmt: skip
+    recombine: bool = option(
+        False,
+        PICTURES_OUT,
+        "Save the three output channels as one colour PNG, in one scale.",
+    )
     grid: bool = option(False, PICTURES_OUT, "One contact sheet a picture: the input and all channels, labelled.")
     keep: bool = option(False, PICTURES_OUT, "With --grid: the single pictures too.")
     steps: bool = option(
@@ -233,21 +257,71 @@ class Options:
                 raise UsageError(f"{flags(name)[-1]} goes with --grid: it says how the contact sheet is drawn")
         if self.keep and not self.grid:
             raise UsageError("--keep goes with --grid: it keeps the single pictures beside the sheet")
+        for name, numbers in (("--mean", self.mean), ("--std", self.std)):
+            if numbers and len(numbers) not in (1, self.channels_in):
+                raise UsageError(f"{name} takes one number, or {self.channels_in} for --mode {self.mode}")
+            if numbers and self.normalize:
+                raise UsageError(f"--normalize {self.normalize} sets {name} already; choose one of them")
+        if self.normalize and self.mode != "RGB":
+            raise UsageError(f"--normalize {self.normalize} holds numbers for three channels; add --mode RGB")
+        if self.gray_weights and self.mode == "RGB":
+            raise UsageError("--gray-weights takes gray pictures, and --mode RGB loads colour; choose one of them")
         pipeline = self.cut(pipeline)
-        count = pipeline.channels(1)
+        count = pipeline.channels(self.channels_in)
+        if self.recombine:
+            self._check_recombine(pipeline)
         for channel in self.channels or ():
             if not 0 <= channel < count:
                 last = f"channels 0 to {count - 1}" if count > 1 else "channel 0 only"
                 raise UsageError(f"--channels {channel}: the pipeline gives {last}")
         return self
 
+    def _check_recombine(self, pipeline: Pipeline) -> None:
+        for option, given in (("--channels", self.channels), ("--grid", self.grid and not self.keep)):
+            if given:
+                raise UsageError(f"--recombine makes one picture of all three channels; leave out {option}")
+        if self.suffix == ".npy":
+            raise UsageError("--recombine makes a picture, and npy holds numbers; choose one of them")
+        shapes = [layer.effect for layer in pipeline.layers]
+        count = self.channels_in
+        for number, effect in enumerate(shapes):
+            count = effect.channels(count)
+            if count != 3 and (self.steps or number == len(shapes) - 1):
+                where = f"layer {number} gives" if self.steps else "the pipeline gives"
+                raise UsageError(f"--recombine makes a colour picture of three channels, and {where} {count}")
+
     def cut(self, pipeline: Pipeline) -> Pipeline:
-        """Return the pipeline up to ``until``.
+        """Return the pipeline up to ``until``, taking gray where ``gray_weights`` says so.
 
         Raises:
-            UsageError: it has no such layer.
+            UsageError: it has no such layer, or its first one takes no colour.
         """
-        return pipeline if self.until is None else pipeline.until(self.until)
+        pipeline = pipeline if self.until is None else pipeline.until(self.until)
+        return pipeline.for_gray() if self.gray_weights else pipeline
+
+    @property
+    def channels_in(self) -> int:
+        """How many channels a picture is loaded with."""
+        return 3 if self.mode == "RGB" else 1
+
+    @property
+    def inputs(self) -> InputValues:
+        """Which tensor values a picture becomes.
+
+        >>> Options(mode="RGB", normalize="imagenet").inputs.interval
+        (-2.1179039301310043, 2.64)
+        """
+        mean, std = self.mean or (0.0,), self.std or (1.0,)
+        if self.normalize is not None:
+            mean, std = ([number * self.white for number in numbers] for numbers in NORMALIZE[self.normalize])
+        each = self.channels_in
+        mean, std = (tuple(numbers) if len(numbers) == each else (numbers[0],) * each for numbers in (mean, std))
+        return InputValues(each, self.white, mean, std)
+
+    @property
+    def levels(self) -> Norm:
+        """How floats become gray levels."""
+        return Norm(self.norm or ("clip" if self.recombine else "minmax"), self.vmin, self.vmax)
 
     def load(self, pipeline: Pipeline) -> tuple[Pipeline, tuple[Match, ...]]:
         """Return the pipeline up to ``until`` with the weights of a file, and which of its tensors went where.

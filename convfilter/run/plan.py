@@ -86,13 +86,15 @@ def list_parts(pipeline: Pipeline, options: Options, frames: int = 1) -> dict[Ke
     >>> list(list_parts(parse("tutorial | ReLU"), Options(grid=True, keep=True)))
     [(0, 1, 0), (0, 1, 1), (0, 1, None)]
     """
-    parts, count, layers = {}, 1, pipeline.layers
+    parts, count, layers = {}, options.channels_in, pipeline.layers
     for index, layer in enumerate(layers):
         count = layer.effect.channels(count)
         if index < len(layers) - 1 and not options.steps:
             continue
         step = f"{index + 1:0{len(str(len(layers)))}}-{layer.name}" if options.steps else ""
         chosen = [channel for channel in options.channels or range(count) if channel < count]
+        if options.recombine:  # one picture of all three
+            chosen, count = [0], 1
         single = [] if options.grid and not options.keep else chosen
         figure = [None] if options.grid and index == len(layers) - 1 else []
         for channel in [*single, *figure]:

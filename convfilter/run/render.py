@@ -13,7 +13,7 @@ from convfilter.engine.build import activations, build, explain_nonfinite, to_te
 from convfilter.engine.threads import ONE, Cores, one_thread
 from convfilter.explain.channel_names import channel_names
 from convfilter.figures.layout import Row
-from convfilter.gray.norm import GrayScale, Norm
+from convfilter.gray.norm import GrayScale
 from convfilter.gray.quantise import level_type, quantise
 from convfilter.gray.rounding import rounding_noise
 from convfilter.gray.scale import Shade, describe_scale, join_ranges, keeps_scale, shade_channels
@@ -61,11 +61,11 @@ class Renderer:
 
     def __init__(self, pipeline: Pipeline, options: Options, threads: int) -> None:
         self.pipeline, self.options, self.threads = pipeline, options, threads
-        self.norm = Norm(options.norm, options.vmin, options.vmax)
-        self.network = build(pipeline, seed=options.seed)
-        self.noise = [rounding_noise(pipeline, options.white, whole) for whole in (False, True)]
+        self.norm = options.levels
+        self.network = build(pipeline, seed=options.seed, channels=options.channels_in)
+        self.noise = [rounding_noise(pipeline, options.inputs, whole) for whole in (False, True)]
         self.plain = options.exact or options.steps
-        self.segments = None if self.plain else tiles.plan(pipeline, self.network)
+        self.segments = None if self.plain else tiles.plan(pipeline, self.network, options.channels_in)
         self.cores = ONE if self.plain else Cores(threads)
 
     def render(self, picture: Picture, title: str) -> Iterator[Rendered]:
@@ -102,21 +102,21 @@ class Renderer:
 
     def activations(self, picture: Picture) -> Iterator[tuple[int, tiles.Output | Activation]]:
         """Yield each layer that is to be written, counted from 0, with what comes out of it."""
-        white, last = self.options.white, len(self.pipeline.layers) - 1
+        inputs, last = self.options.inputs, len(self.pipeline.layers) - 1
         if self.plain:
-            layers = activations(self.network, to_tensor(picture.values, picture.white, white))
+            layers = activations(self.network, to_tensor(picture.values, picture.white, inputs))
             with one_thread():  # the same answer for every --jobs
                 for layer, y in enumerate(layers):
                     if self.options.steps or layer == last:
                         yield layer, Activation(y[0].numpy())
         else:
-            yield last, tiles.filter_picture(self.segments, picture.values, picture.white, white, cores=self.cores)
+            yield last, tiles.filter_picture(self.segments, picture.values, picture.white, inputs, cores=self.cores)
 
     def ranges(self, picture: Picture, output: tiles.Output | Activation) -> list[tuple[float, float]]:
         """Return the minimum and maximum of each channel; InputError where one is NaN or infinite."""
         if not np.isfinite(output.ranges).all():
             raise explain_nonfinite(
-                self.pipeline, self.network, to_tensor(picture.values, picture.white, self.options.white)
+                self.pipeline, self.network, to_tensor(picture.values, picture.white, self.options.inputs)
             )
         return output.ranges
 
@@ -130,9 +130,11 @@ class Renderer:
         ``shared`` is the range that all layers share, if they do, and ``before`` the scales of the layer before.
         """
         options = self.options
-        if shared is None and options.scale in ("layer", "run") and (chosen := self.chosen(ranges)):
+        together = options.scale in ("layer", "run") or options.recombine
+        if shared is None and together and (chosen := self.chosen(ranges)):
             shared = join_ranges(chosen)
         whole = picture.values.dtype.kind in "ui" and options.white % picture.white == 0
+        whole = whole and not options.inputs.is_normalized
         return shade_channels(
             self.norm,
             ranges,
@@ -149,6 +151,9 @@ class Renderer:
     def singles(self, layer: int, output: tiles.Output | Activation, shades: list[Shade]) -> Iterator[Rendered]:
         """Yield one output a channel: its bands as they are made where it is the only one, else all kept as pixels."""
         bits, count = self.options.bits, output.shape[0]
+        if self.options.recombine:
+            yield self.colour(layer, output, shades)
+            return
         if self.options.suffix == ".npy":
             floats = output.floats()
             rows = [[floats[shade.channel]] for shade in shades]
@@ -165,6 +170,22 @@ class Renderer:
             notes = self.notes(layer, [shade])
             write = self.single(layer, output.shape, shade, bands)
             yield Rendered(layer, shade.channel, output.shape, ((shade.low, shade.high),), notes, write)
+
+    def colour(self, layer: int, output: tiles.Output | Activation, shades: list[Shade]) -> Rendered:
+        """Return the one output that a layer's three channels are as red, green and blue."""
+        _, height, width = output.shape
+        text = {
+            png.CHANNEL: "RGB",
+            png.BLACK: repr(shades[0].scale.black),
+            png.WHITE: repr(shades[0].scale.white),
+        }
+
+        def write(file: BinaryIO) -> None:
+            rows = (np.moveaxis(band, 0, -1) for band in self.bands(output, shades))
+            self.write_png(file, rows, width, height, layer, text, bits=self.options.bits, channels=3)
+
+        ranges = tuple((shade.low, shade.high) for shade in shades)
+        return Rendered(layer, 0, output.shape, ranges, self.notes(layer, shades), write)
 
     def single(self, layer: int, shape, shade: Shade, bands) -> Callable[[BinaryIO], None]:
         """Return how one channel is written: as a PNG, or as numbers."""

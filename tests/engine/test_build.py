@@ -10,6 +10,7 @@ from torch import nn
 
 from convfilter import PipelineError, parse
 from convfilter.engine.build import activations, build, explain_nonfinite, to_tensor
+from convfilter.gray.input_values import InputValues
 from convfilter.layers.kernels import KERNELS, is_bank
 
 MODES = {"zeros": "constant", "reflect": "mirror", "replicate": "nearest", "circular": "wrap"}  # as scipy calls them
@@ -260,10 +261,10 @@ def test_magnitude_of_a_ramp_is_its_slope():
 
 def test_black_is_zero_and_white_is_the_scale():
     assert to_tensor(np.array([[0, 65535]], np.uint16), 65535).flatten().tolist() == [0, 255]
-    assert to_tensor(np.array([[0, 0.5, 1]], np.float32), 1.0, scale=1.0).flatten().tolist() == [0, 0.5, 1]
+    assert to_tensor(np.array([[0, 0.5, 1]], np.float32), 1.0, InputValues(white=1.0)).flatten().tolist() == [0, 0.5, 1]
     x = to_tensor(np.arange(256, dtype=np.uint8)[None], 255)
     assert x.dtype == torch.float32 and x.shape == (1, 1, 1, 256) and x.flatten().tolist() == list(range(256))
-    assert to_tensor(np.array([[51]], np.uint8), 255, scale=1).item() == np.float32(51 / 255)
+    assert to_tensor(np.array([[51]], np.uint8), 255, InputValues(white=1)).item() == np.float32(51 / 255)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from convfilter import PipelineError, parse
 from convfilter.engine import tiles
 from convfilter.engine.build import activations, build, to_tensor
 from convfilter.engine.threads import Cores
+from convfilter.gray.input_values import InputValues
 from convfilter.gray.norm import GrayScale
 from convfilter.gray.quantise import quantise
 
@@ -256,11 +257,11 @@ def check(text: str, values: np.ndarray, scale: float = 255.0, keep: int = 1 << 
     """The same shape; floats to 1e-5 of the largest, or to what float32 itself leaves open; pixels to one level."""
     pipeline = parse(text)
     network = build(pipeline)
-    x = to_tensor(values, 255, scale)
+    x = to_tensor(values, 255, InputValues(white=scale))
     with torch.inference_mode():
         *before, expected = [x[0].numpy(), *(y[0].numpy() for y in activations(network, x))]
         exact = build(pipeline).double()(x.double())[0].numpy()
-    output = tiles.filter_picture(tiles.plan(pipeline, network), values, 255, scale, keep=keep)
+    output = tiles.filter_picture(tiles.plan(pipeline, network), values, 255, InputValues(white=scale), keep=keep)
     floats = output.floats()
     at = f"{text} on {values.shape[1]}x{values.shape[0]}"
     assert floats.shape == expected.shape == output.shape, at

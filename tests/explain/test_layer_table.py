@@ -19,6 +19,7 @@ from convfilter.cli.main import cli
 from convfilter.engine.build import activations, build
 from convfilter.explain.layer_table import explain, peak_bytes
 from convfilter.explain.text_table import write_table
+from convfilter.gray.input_values import InputValues
 
 SHAPE = (1, 30, 34)
 
@@ -366,7 +367,7 @@ def test_the_command_prints_the_table_at_the_terminals_width():
 def test_the_command_takes_the_size_from_a_picture(tmp_path):
     Image.new("L", (31, 17)).save(tmp_path / "a.png")
     done = convfilter("explain", "edge", "--image", tmp_path / "a.png", "--json", "--white", "1")
-    assert json.loads(done.stdout) == explain(parse("edge"), (1, 17, 31), white=1).to_dict()
+    assert json.loads(done.stdout) == explain(parse("edge"), (1, 17, 31), InputValues(white=1)).to_dict()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 from convfilter import parse
 from convfilter.engine import tiles
 from convfilter.engine.build import activations, build, to_tensor
+from convfilter.gray.input_values import InputValues
 from convfilter.gray.norm import Norm
 from convfilter.gray.rounding import EXACT, ROUNDING, rounding_noise
 
@@ -23,9 +24,9 @@ from convfilter.gray.rounding import EXACT, ROUNDING, rounding_noise
 def test_a_flat_picture_varies_no_more_than_rounding_may(text, white):
     pipeline = parse(text)
     network = build(pipeline)
-    allowed = rounding_noise(pipeline, white, whole=False)[-1]
+    allowed = rounding_noise(pipeline, InputValues(white=white), whole=False)[-1]
     for value in range(0, 256, 3):
-        *_, y = activations(network, to_tensor(np.full((130, 160), value, np.uint8), 255, white))
+        *_, y = activations(network, to_tensor(np.full((130, 160), value, np.uint8), 255, InputValues(white=white)))
         assert (y.max() - y.min()).item() <= allowed
 
 
@@ -49,8 +50,8 @@ PHOTO = np.add.outer(np.arange(512) // 4, np.arange(512) // 8).astype(np.uint8) 
 @pytest.mark.parametrize("values", [NOISE, PHOTO])
 def test_a_visible_picture_is_never_called_flat(text, white, values):
     pipeline = parse(text)
-    noise = rounding_noise(pipeline, white, whole=white == 255)[-1]
-    output = tiles.filter_picture(tiles.plan(pipeline, build(pipeline)), values, 255, white)
+    noise = rounding_noise(pipeline, InputValues(white=white), whole=white == 255)[-1]
+    output = tiles.filter_picture(tiles.plan(pipeline, build(pipeline)), values, 255, InputValues(white=white))
     for low, high in output.ranges:
         assert Norm().scale(low, high, white, noise).flat == (low == high)
 
@@ -73,7 +74,7 @@ def test_a_visible_picture_is_never_called_flat(text, white, values):
     ],
 )  # fmt: skip
 def test_noise_is_a_share_of_the_largest_value(text, largest):
-    assert rounding_noise(parse(text), 1.0, whole=False)[-1] == pytest.approx(ROUNDING * largest)
+    assert rounding_noise(parse(text), InputValues(white=1.0), whole=False)[-1] == pytest.approx(ROUNDING * largest)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_noise_is_a_share_of_the_largest_value(text, largest):
 )
 def test_random_weights_are_within_the_bound(text):
     pipeline = parse(text)
-    largest = rounding_noise(pipeline, 1.0, whole=True)[-1] / ROUNDING
+    largest = rounding_noise(pipeline, InputValues(white=1.0), whole=True)[-1] / ROUNDING
     for seed in range(20):
         total = 1.0
         for module in build(pipeline, seed=seed):
@@ -93,8 +94,8 @@ def test_random_weights_are_within_the_bound(text):
 
 
 def test_whole_numbers_make_no_noise_until_they_are_too_large_for_float32():
-    assert rounding_noise(parse("edge(9) | edge(9)"), 255, whole=True) == (0, 0)
-    assert rounding_noise(parse("edge(9) | edge(9)"), 255, whole=False) > (0, 0)
-    assert rounding_noise(parse("edge(9) | Filter2d([[3000]])"), 255, whole=True)[1] > EXACT * ROUNDING
+    assert rounding_noise(parse("edge(9) | edge(9)"), InputValues(), whole=True) == (0, 0)
+    assert rounding_noise(parse("edge(9) | edge(9)"), InputValues(), whole=False) > (0, 0)
+    assert rounding_noise(parse("edge(9) | Filter2d([[3000]])"), InputValues(), whole=True)[1] > EXACT * ROUNDING
     for text in ("Conv2d(1, 1, 1, bias=0.5, weight=[[[1]]])", "Filter2d([[0.5]])", "Conv2d(1, 1, 1)", "AvgPool2d(2)"):
-        assert rounding_noise(parse(text), 255, whole=True)[-1] > 0
+        assert rounding_noise(parse(text), InputValues(white=255), whole=True)[-1] > 0

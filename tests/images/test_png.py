@@ -183,7 +183,7 @@ def test_rows_are_taken_as_they_are_written():
         ([np.zeros((3, 3), np.int8)], {}, "expected"),
         ([np.zeros((3, 3), np.uint8)], {"bits": 16}, "expected"),
         ([np.zeros((3, 3), np.uint8)], {"channels": 3}, "expected"),
-        ([], {"bits": 16, "channels": 3}, "16 bits and 3 channels"),
+        ([], {"bits": 16, "channels": 2}, "16 bits and 2 channels"),
         ([], {"level": 10}, "0 to 9"),
         ([np.zeros((3, 3), np.uint8)], {"text": {"": "x"}}, "text key ''"),
         ([np.zeros((3, 3), np.uint8)], {"text": {"a\nb": "x"}}, "text key"),

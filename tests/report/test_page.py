@@ -18,6 +18,7 @@ from convfilter.engine.build import build
 from convfilter.layers.catalogue import LAYERS
 from convfilter.report.page import make_report
 from convfilter.report.write import write_report
+from convfilter.run.options import Options
 
 RAMP = torch.arange(48.0 * 40).view(1, 1, 48, 40) % 251
 
@@ -176,8 +177,8 @@ def test_what_cannot_be_read_or_written_names_the_file(photo):
 
 def test_the_seed_and_white_count(photo):
     one, two = (photo.parent / name for name in ("1.html", "2.html"))
-    write_report(parse("Conv2d(1, 1, 3)"), str(photo), str(one), text="x", seed=1, white=1.0)
-    write_report(parse("Conv2d(1, 1, 3)"), str(photo), str(two), text="x", seed=2)
+    write_report(parse("Conv2d(1, 1, 3)"), str(photo), str(one), text="x", options=Options(seed=1, white=1.0))
+    write_report(parse("Conv2d(1, 1, 3)"), str(photo), str(two), text="x", options=Options(seed=2))
     assert "black 0, white 1<" in one.read_text("utf-8")
     assert "<dd>1×20×20, black 0, white 255</dd>" in two.read_text("utf-8")
     assert carried(one.read_text("utf-8"))["layers"][0]["bias"] != carried(two.read_text("utf-8"))["layers"][0]["bias"]

@@ -85,7 +85,7 @@ def test_a_wrong_value_is_refused_in_the_same_words_in_python_and_on_the_command
         {"recursive": 1}, {"grid": "yes"}, {"jobs": True}, {"jobs": 1.5}, {"seed": None}, {"white": "x"}, {"vmin": []},
         {"vmax": float("inf")}, {"channels": ()}, {"channels": [-1]}, {"channels": [1.5]}, {"frames": -1},
         {"frames": True}, {"output": 3}, {"name": 3}, {"shard": 3}, {"background": 3}, {"bits": None}, {"bits": True},
-        {"max_memory": 0}, {"max_memory": "1E"}, {"norm": None},
+        {"max_memory": 0}, {"max_memory": "1E"}, {"norm": 3},
     ],
     ids=str,
 )  # fmt: skip
