@@ -11,10 +11,11 @@ function openBench(place, l) {
   const move = (y, x, c) => choose(t, y, x, c), pixel = () => pixelOf(t);
   const player = makePlayer(t, move, () => output.paint());
   const controls = makeControls(shape, pixel, move);
-  const field = l > 0 ? makeField() : null;
-  const close = el("div", { class: "close" }, input.lens, field?.figure ?? null);
-  place.replaceChildren(input.figure, el("div", { class: "work" }, sum, quiet), output.figure, close,
-    el("div", { class: "close" }, output.lens, el("div", { class: "hands" }, controls.place, player.place)));
+  const near = (side, name) => el("figure", {}, side.lens, el("figcaption", {}, name));
+  const first = near(input, "Input, magnified"), field = makeField(l, l ? null : first, () => draw());
+  const lenses = el("div", { class: "lenses" }, first, near(output, "Output, magnified"), l ? field.figure : null);
+  place.replaceChildren(input.figure, output.figure, el("div", { class: "work" }, sum, lenses, quiet),
+    el("div", { class: "hands" }, controls.place, player.place));
   place.hidden = false;
   listen(input, l, () => false);
   listen(output, t, () => player.playing, player.keys);
@@ -32,8 +33,9 @@ function openBench(place, l) {
     input.pin.hidden = !(chosen.held && chosen.t === l);
     controls.show(y, x);
     const where = `Pixel x ${x}, y ${y} of channel ${channel}`;
-    sum.replaceChildren(...describe(l, where, v, h), ...work.parts, el("p", { class: "total" }, "= ", result(work.result, work.approximate)));
-    field?.show(y, x, t);
+    const total = el("p", { class: "total" }, "= ", result(work.result, work.approximate));
+    sum.replaceChildren(...describe(l, where, v, h), ...work.parts, total);
+    field.show(channel, y, x);
     output.canvas.setAttribute("aria-label", `Output of layer ${t}, channel ${channel}: the arrow keys move the pixel`);
     input.canvas.setAttribute("aria-label", `Input of layer ${t}, channel ${channels[l]}: the arrow keys move the pixel`);
     clearTimeout(speak);
@@ -54,13 +56,14 @@ function openBench(place, l) {
 
 // What the pixel sees, in a sentence.
 function describe(l, where, v, h) {
-  const region = regions[0], sees = `sees ${span("x", h)}, ${span("y", v)} of the input`;
+  const sees = `sees ${span("x", h)}, ${span("y", v)} of the input`;
   const whole = l > 0 && chosen.t > l ? back0(l) : null;
   const far = whole ? `, and through it x ${run(whole.columns)}, y ${run(whole.rows)} of the picture` : "";
   const middle = [say(el("b", {}, where), ` ${sees}${far}.`)];
-  if (chosen.t > l || !regions[l + 1] || !region) return middle;
-  const { rows, columns } = regions[l], out = regions[l + 1];
-  return [say(el("b", {}, `Input x ${run(columns)}, y ${run(rows)}`), ` reaches x ${run(out.columns)}, y ${run(out.rows)} of the output. In the middle of them:`), ...middle];
+  const out = regions[l + 1];
+  if (chosen.t > l || !out || (out.rows[0] === out.rows[1] && out.columns[0] === out.columns[1])) return middle;
+  const { rows, columns } = regions[l], reaches = `reaches x ${run(out.columns)}, y ${run(out.rows)} of the output; this is the one in the middle:`;
+  return [say(el("b", {}, `Input x ${run(columns)}, y ${run(rows)}`), ` ${reaches}`), ...middle];
 }
 
 // What the pixel whose sum is shown sees of the picture.
@@ -184,16 +187,27 @@ function frameExactPart(frame, t) {
   frame.append(mark);
 }
 
-// What the pixel sees of the picture, magnified.
-function makeField() {
-  const lens = el("canvas", { class: "lens", "aria-hidden": "true" }), name = el("span", { class: "shape" });
-  const figure = el("figure", { class: "field" }, lens, el("figcaption", {}, "Receptive field", name));
-  const show = (y, x, t) => {
+// What the pixel sees of the picture, magnified; on request in the colours of the gradient: how much the output pixel
+// would change with each pixel of the picture. In the first layer the input's own figure shows it.
+function makeField(l, own, redrawn) {
+  const figure = own || el("figure", {}, el("canvas", { class: "lens", "aria-hidden": "true" }), el("figcaption", {}, el("span")));
+  const button = el("button", { type: "button", "aria-pressed": "false" }, "Gradient"), ends = el("span", { class: "shape" });
+  const [lens, caption] = figure.children, name = caption.firstElementChild;
+  caption.append(button, ends);
+  let at = [];
+  const show = (channel, y, x) => {
+    at = [channel, y, x];
     let region = { rows: [y, y], columns: [x, x] };
-    for (let l = t - 1; l >= 0; l--) region = back(l, region);
+    for (let k = l; k >= 0; k--) region = back(k, region);
     const box = boxOf(region), [top, left, tall, wide] = box, span = Math.max(LENS, tall + 4, wide + 4);
-    name.textContent = `${wide}×${tall} pixels`;
-    magnify(lens, 0, channels[0], [top - Math.floor((span - tall) / 2), left - Math.floor((span - wide) / 2)], span, [box]);
+    const heat = button.getAttribute("aria-pressed") === "true" ? gradient(l, channel, y, x) : null;
+    if (name) name.textContent = `Receptive field: ${wide}×${tall} pixels of the picture`;
+    if (!own || heat) magnify(lens, 0, channels[0], [top - Math.floor((span - tall) / 2), left - Math.floor((span - wide) / 2)], span, [box], heat);
+    ends.textContent = heat ? (heat.most === undefined ? heat.why : `${write(-heat.most, 3)} to ${write(heat.most, 3)}`) : "";
+  };
+  button.onclick = () => {
+    button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+    own ? redrawn() : show(...at);
   };
   return { figure, show };
 }

@@ -30,7 +30,10 @@ function write(value, digits = 5) {
   return text.replace("e+", "e").replaceAll("-", "−");
 }
 
+let printing = false; // on paper everything is light, and finer
+
 const dark = () => {
+  if (printing) return false;
   const chosen = document.documentElement.dataset.theme;
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 };
@@ -82,7 +85,7 @@ const isLight = ([r, g, b]) => 0.299 * r + 0.587 * g + 0.114 * b > 140;
 // The picture of one channel in as many dots as the screen has for it, each the mean of the values on its area: a canvas
 // that the browser scaled would show bands that are not in the data. With `last` [y, x], only pixels up to that one.
 function paint(canvas, t, c, last = null) {
-  const width = Math.round(canvas.clientWidth * devicePixelRatio), height = Math.round(canvas.clientHeight * devicePixelRatio);
+  const dots = printing ? 3 : devicePixelRatio, width = Math.round(canvas.clientWidth * dots), height = Math.round(canvas.clientHeight * dots);
   if (!width || !height || c >= PAGE.tensors[t].low.length) return;
   canvas.width = width;
   canvas.height = height;
@@ -169,9 +172,10 @@ function placeMark(mark, t, [top, left, height, width]) {
   mark.style.height = `${(100 * height) / h}%`;
 }
 
-// The neighbourhood of a place, magnified: hatched outside of the picture, a line around each of `cells`.
-function magnify(canvas, t, c, [top, left], span, cells) {
-  const [, h, w] = PAGE.tensors[t].shape, cell = Math.max(4, Math.round(360 / span)), side = cell * span;
+// The neighbourhood of a place, magnified: hatched outside of the picture, a line around each of `cells`. Where `heat` has
+// a value for a pixel, that is drawn instead, around 0.
+function magnify(canvas, t, c, [top, left], span, cells, heat = null) {
+  const [, h, w] = PAGE.tensors[t].shape, cell = Math.max(2, Math.round(360 / span)), side = cell * span;
   canvas.width = canvas.height = side;
   const context = canvas.getContext("2d"), scale = limits(t, c);
   const rows = within(top, span, h), columns = within(left, span, w), values = grid(t, rows, columns);
@@ -180,7 +184,8 @@ function magnify(canvas, t, c, [top, left], span, cells) {
   hatch(context, side);
   for (const y of rows) {
     for (const x of columns) {
-      context.fillStyle = css(colour(values.at(c, y, x), scale));
+      const warm = heat?.at?.(y, x);
+      context.fillStyle = css(warm === undefined ? colour(values.at(c, y, x), scale) : colour(warm, { scheme: "diverging", low: -heat.most, high: heat.most }));
       context.fillRect((x - left) * cell, (y - top) * cell, cell, cell);
     }
   }

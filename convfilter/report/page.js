@@ -12,6 +12,7 @@ async function start() {
   channels = PAGE.tensors.map(() => 0);
   choose(1, ...placeIn(1));
   drawStrip();
+  fold(document.getElementById("questions"));
   foldable(document.getElementById("picture"), 0);
   layerSections().forEach((section, l) => {
     section.querySelectorAll(".channel").forEach((card, c) => drawCard(card, l, c));
@@ -32,9 +33,11 @@ async function start() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   document.querySelector(".strip").addEventListener("click", (event) => {
     const link = event.target.closest("a");
-    if (link) document.querySelector(link.hash).open();
+    if (link) document.querySelector(link.hash).turn(true);
   });
   addEventListener("hashchange", openTarget);
+  addEventListener("beforeprint", () => printOut(true));
+  addEventListener("afterprint", () => printOut(false));
   openTarget();
   document.documentElement.dataset.ready = "true";
 }
@@ -48,6 +51,17 @@ function redraw() {
     bench?.draw();
   }
   layerSections().forEach((section, l) => section.querySelectorAll(".kernel > canvas").forEach((canvas) => drawKernel(canvas.parentElement, l, Number(canvas.dataset.channel))));
+}
+
+// For paper everything is open, light, and drawn finer than the screen needs it; afterwards all is as before.
+function printOut(on) {
+  printing = on;
+  document.documentElement.toggleAttribute("data-print", on);
+  for (const section of document.querySelectorAll(".card")) {
+    if (on) section.wasOpen = "open" in section.dataset;
+    section.turn(on || section.wasOpen);
+  }
+  redraw();
 }
 
 // Another model, of as many layers as it has: sections are made and removed, and what stands in `.edit` stays.
@@ -179,12 +193,22 @@ function drawStrip() {
   for (const item of [...list.children].slice(PAGE.tensors.length)) item.remove();
 }
 
-// A section that opens and closes: its panel is there while it is open.
-function foldable(section, t, open = "open" in section.dataset) {
-  const button = section.querySelector(".fold"), minis = section.querySelector(".minis");
-  const turn = (open) => {
+// Let a section open and close; `turned(open)` is called after that.
+function fold(section, turned = () => {}) {
+  if (!section) return;
+  const button = section.querySelector(".fold");
+  section.turn = (open) => {
     section.toggleAttribute("data-open", open);
     button.setAttribute("aria-expanded", String(open));
+    turned(open);
+  };
+  button.onclick = () => section.turn(!("open" in section.dataset));
+}
+
+// The section of tensor t, which has small pictures while it is closed, and a layer's panel while it is open.
+function foldable(section, t, open = "open" in section.dataset) {
+  const minis = section.querySelector(".minis");
+  fold(section, (open) => {
     if (!t) return;
     if (open && !benches[t - 1]) {
       benches[t - 1] = openBench(section.querySelector(".bench"), t - 1);
@@ -193,9 +217,7 @@ function foldable(section, t, open = "open" in section.dataset) {
       benches[t - 1]?.remove();
       benches[t - 1] = null;
     }
-  };
-  button.onclick = () => turn(!("open" in section.dataset));
-  section.open = () => turn(true);
+  });
   forgetPictures(minis);
   minis.replaceChildren(...range(0, Math.min(MINIS, PAGE.tensors[t].low.length)).map((c) => {
     const { canvas } = picture(t, () => c), frame = el("span", { class: "frame" }, canvas);
@@ -209,7 +231,7 @@ function foldable(section, t, open = "open" in section.dataset) {
     frame.replaceChildren(canvas);
     frameExactPart(frame, 0);
   }
-  turn(open);
+  section.turn(open);
 }
 
 function watchRadios(section, t) {
@@ -222,8 +244,8 @@ function watchRadios(section, t) {
 // A link to a section opens it.
 function openTarget() {
   const section = document.getElementById(location.hash.slice(1));
-  if (!section?.open) return;
-  section.open();
+  if (!section?.turn) return;
+  section.turn(true);
   section.scrollIntoView();
 }
 

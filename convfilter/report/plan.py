@@ -62,15 +62,18 @@ def make_plan(pipeline: Pipeline, network: nn.Sequential, shapes: Sequence[Shape
     room = LIMIT - ROOM_REST - picture - (ROOM_WEIGHTS - left) - bool(exact) * ROOM_EXACT
     maps = [min(c, shown) for c, _, _ in shapes]
     room = min(ROOM_CHANNELS, room - CHANNEL * sum(maps) - 40 * channels)
-    pixels = _divide(int(room * share / PIXEL), maps)
+    pixels = _divide(int(room * share / PIXEL), maps, [min(PIXELS, h * w) for _, h, w in shapes])
     return Plan(frozenset(exact), ROOM_EXACT // max(1, len(exact)), frozenset(weights), pixels, shown)
 
 
-def _divide(room: int, maps: Sequence[int]) -> tuple[int, ...]:
-    """Divide pixels evenly among tensors of so many channels; what one cannot use goes to the others."""
+def _divide(room: int, maps: Sequence[int], most: Sequence[int]) -> tuple[int, ...]:
+    """Divide pixels evenly among tensors of so many channels; what one cannot use goes to the others.
+
+    ``most`` pixels of a channel can be used.
+    """
     pixels, left = [0] * len(maps), len(maps)
-    for t in sorted(range(len(maps)), key=lambda t: maps[t]):
-        pixels[t] = max(1, min(PIXELS, room // left // maps[t]))
+    for t in sorted(range(len(maps)), key=lambda t: maps[t] * most[t]):
+        pixels[t] = max(1, min(most[t], room // left // maps[t]))
         room -= pixels[t] * maps[t]
         left -= 1
     return tuple(pixels)

@@ -49,7 +49,7 @@ function weighted(l, c, input, v, h, weight) {
 function equation(matrices) {
   const large = Math.max(matrices[0][1].length, matrices[0][1][0].length) > NUMBERED;
   const draw = large ? ([caption, values, scale]) => el("figure", {}, el("figcaption", {}, caption), heatmap([values], scale)) : (one) => matrix(...one);
-  const row = el("div", { class: "equation" }, ...matrices.flatMap((one, i) => [i ? sign(i === 1 ? "×" : "=") : null, draw(one)]).filter(Boolean));
+  const row = el("div", { class: "equation" }, ...matrices.map((one, i) => el("div", {}, i ? sign(i === 1 ? "×" : "=") : null, draw(one))));
   return large ? el("div", {}, row, onDemand("numbers", () => matrices.map((one) => matrix(...one)))) : row;
 }
 
@@ -73,7 +73,7 @@ function sums(l, state, input, v, h, result, channels, weight, bias) {
   const terms = channels.map((c) => weighted(l, c, input, v, h, (a, b) => weight(c, a, b)));
   if (!channels.includes(state.input)) state.input = channels[0];
   const chosen = terms[channels.indexOf(state.input)], parts = [];
-  if (!v.length || !h.length) return [say("No input pixel reaches this one: the bias alone comes out.")];
+  if (!v.length || !h.length) return [say("No input pixel reaches this one: it is the bias alone.")];
   if (small(v, h)) parts.push(chosen.show());
   else parts.push(say(`The window holds ${v.length}×${h.length} values, too many to show one by one.`));
   let line = `Sum of the ${chosen.count} products`;
@@ -110,7 +110,7 @@ const PARTS = {
     const values = table(v, h, (a, b) => at(input, state.channel, a, b, -Infinity)), flat = values.flat();
     const count = seen(input, state.channel, v, h).length;
     const first = count ? flat.indexOf(flat.find((value) => Math.fround(value) === result)) : -1;
-    const where = first < 0 ? "" : `, in row ${v[Math.floor(first / h.length)].j}, column ${h[first % h.length].j}`;
+    const where = first < 0 ? "" : `, at x ${h[first % h.length].j}, y ${v[Math.floor(first / h.length)].j}`;
     const mark = (y, x) => (y * h.length + x === first ? "largest" : padding(v, h)(y, x));
     return [...windowOf(l, state, values, v, h, mark), say(count ? `The largest of ${count} values${where}` : "All of the window is padding, which is −∞ here")];
   },
@@ -122,7 +122,7 @@ const PARTS = {
   power(l, state, input, v, h) {
     const p = PAGE.layers[l].power, values = table(v, h, (a, b) => at(input, state.channel, a, b, null));
     const there = seen(input, state.channel, v, h), size = v.length * h.length;
-    const more = there.length < size ? `, times ${size}/${there.length} for the values that are not there` : "";
+    const more = there.length < size ? `, times ${size}/${there.length} for the missing values` : "";
     const sum = (there.reduce((a, b) => a + b ** p, 0) * size) / there.length;
     const text = Number.isFinite(p)
       ? `The sum of the values to the power of ${write(p)}${more} is ${write(sum, 6)}; its root of that order`
@@ -132,14 +132,14 @@ const PARTS = {
   curve(l, state, input, v, h, result) {
     const x = input.at(state.channel, v[0].j, h[0].j), [picture, show] = plot(l, state.channel);
     show(x);
-    const { name } = PAGE.layers[l], place = `row ${v[0].j}, column ${h[0].j}`;
-    return [picture, say(`In ${place} comes in ${write(x, 6)}. `, el("code", {}, `${name}(${write(x, 6)}) = ${write(result, 6)}`))];
+    const { name } = PAGE.layers[l], place = `x ${h[0].j}, y ${v[0].j}`;
+    return [picture, say(`The input at ${place} is ${write(x, 6)}. `, el("code", {}, `${name}(${write(x, 6)}) = ${write(result, 6)}`))];
   },
   padding(l, state, input, v, h, result) {
     const [a, b] = [v[0], h[0]];
     if (!a.outside && !b.outside) return [copied(state.channel, a, b)];
-    const where = `Row ${write(a.from)}, column ${write(b.from)} lies outside of the input`;
-    const what = a.j === null || b.j === null ? "the padding's value" : `the value of row ${a.j}, column ${b.j} stands there`;
+    const where = `x ${write(b.from)}, y ${write(a.from)} lies outside of the input`;
+    const what = a.j === null || b.j === null ? "the padding's value" : `padded with the value at x ${b.j}, y ${a.j}`;
     return [say(`${where}: ${what}`)];
   },
   shuffle(l, state, input, v, h) {
@@ -168,14 +168,14 @@ const PARTS = {
   affine(l, state, input, v, h) {
     const { mean, root, weight, bias } = PAGE.layers[l], c = state.channel, x = input.at(c, v[0].j, h[0].j);
     const learnt = weight[c] === 1 && bias[c] === 0 ? "" : `, times ${write(weight[c])}, plus ${write(bias[c])}`;
-    return [say(`(${write(x, 6)} − ${bracket(mean[c], 6)}) / ${write(root[c], 6)}${learnt}: the value less the channel's mean, over its standard deviation`)];
+    return [say(`(${write(x, 6)} − ${bracket(mean[c], 6)}) / ${write(root[c], 6)}${learnt}: the value minus the channel's mean, divided by its standard deviation`)];
   },
 };
 
 const range = (first, count) => Array.from({ length: count }, (_, i) => first + i);
 const bracket = (value, digits = 5) => (value < 0 ? `(${write(value, digits)})` : write(value, digits));
 const joined = (words) => (words.length > TERMS ? `${words.slice(0, TERMS).join(" + ")} + … (${words.length} channels)` : words.join(" + "));
-const copied = (c, a, b) => say(`The value of input channel ${c}, row ${a.j}, column ${b.j}, as it is`);
+const copied = (c, a, b) => say(`The value of input channel ${c} at x ${b.j}, y ${a.j}, unchanged`);
 
 function windowOf(l, state, values, v, h, mark = padding(v, h)) {
   if (!small(v, h)) return [say(`The window holds ${v.length}×${h.length} values, too many to show one by one.`)];

@@ -88,7 +88,7 @@ def show(context, tmp_path):
         page.on("request", lambda request: None if request.url == path.as_uri() else heard.append(request.url))
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-ready=true]")
-        page.evaluate("document.querySelectorAll('.card').forEach((section) => section.open())")
+        page.evaluate("document.querySelectorAll('.card').forEach((section) => section.turn(true))")
         small = x[..., :51, :51]  # of large pictures a corner will do
         return page, [tensor[0] for tensor in (small, *activations(network, small))]
 
@@ -210,7 +210,7 @@ def test_what_is_not_in_a_window_has_no_value(show):
     assert window.count("") == 3
     total = sum(float(text) ** 2 for text in window if text)
     assert (
-        f"{total * 9 / 6:g}" and "times 9/6 for the values that are not there" in section.locator(".sum").inner_text()
+        f"{total * 9 / 6:g}" and "times 9/6 for the missing values" in section.locator(".sum").inner_text()
     )
     assert result(section) == pytest.approx(pooled[0, 6, 4].item(), rel=1e-5)
     assert result(section) == pytest.approx((total * 9 / 6) ** 0.5, rel=1e-2)
