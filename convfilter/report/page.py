@@ -45,7 +45,8 @@ from convfilter.report.values import (
 )
 
 SCRIPTS = (
-    "axes.js", "curves.js", "values.js", "rules.js", "draw.js", "sums.js", "link.js", "gradient.js", "bench.js", "play.js", "page.js",
+    "axes.js", "curves.js", "values.js", "rules.js", "draw.js", "sums.js", "link.js", "gradient.js", "bench.js",
+    "play.js", "page.js",
 )  # fmt: skip
 NUMBERED = 7  # rows and columns of a kernel that is written in numbers
 PLANES = 8  # of a kernel, side by side

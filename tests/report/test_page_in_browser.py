@@ -209,9 +209,7 @@ def test_what_is_not_in_a_window_has_no_value(show):
     window = [text.replace("−", "-") for text in numbers(section, "window")]
     assert window.count("") == 3
     total = sum(float(text) ** 2 for text in window if text)
-    assert (
-        f"{total * 9 / 6:g}" and "times 9/6 for the missing values" in section.locator(".sum").inner_text()
-    )
+    assert f"{total * 9 / 6:g}" and "times 9/6 for the missing values" in section.locator(".sum").inner_text()
     assert result(section) == pytest.approx(pooled[0, 6, 4].item(), rel=1e-5)
     assert result(section) == pytest.approx((total * 9 / 6) ** 0.5, rel=1e-2)
 
