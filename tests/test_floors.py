@@ -36,7 +36,7 @@ LIBRARIES = {  # package: what it may import besides the standard library
     "run": {"PIL", "numpy", "torch"},
     "export": {"PIL", "numpy", "torch"},
     "report": {"PIL", "numpy", "torch", "jinja2", "markupsafe"},
-    "cli": {"PIL", "numpy", "torch", "click"},
+    "cli": {"PIL", "numpy", "torch", "click", "tqdm"},
 }
 FACE = {"convfilter", "convfilter.__version__"}  # for the version
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))

@@ -5,12 +5,13 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 
 from convfilter import streams
-from convfilter.cli.progress import Report
+from convfilter.cli.console import Console
 from convfilter.cli.together import finish_together
 from convfilter.errors import UsageError
 from convfilter.language.pipeline import Pipeline
@@ -18,6 +19,7 @@ from convfilter.run.api import Run, run_files
 from convfilter.run.options import Options
 from convfilter.run.result import Result
 
+TICK = 0.1  # seconds from one look at the progress to the next
 LAST_WORDS = 0.4  # seconds that a stopped run may take to tidy up, and then to list what it has finished
 
 
@@ -30,6 +32,7 @@ def run_batch(
     null: bool,
     quiet: bool,
     verbose: int,
+    progress: str,
 ) -> int:
     """Run the pictures, print what is written, and return the exit status, 0 or 1; a signal ends the process.
 
@@ -39,13 +42,14 @@ def run_batch(
     to_stdout = options.output == "-"
     if to_stdout and as_json:
         raise UsageError("-o - and --json both need standard output; choose one of them")
-    report = Report(quiet=quiet, verbose=verbose)
-    run = run_files(pipeline, inputs, passed_over=report.detail, **vars(options))
-    if report.draws:
-        threading.Thread(target=_count, args=(report, run), daemon=True).start()
+    console = Console(quiet=quiet, verbose=verbose, progress=progress)
+    run = run_files(pipeline, inputs, passed_over=console.detail, **vars(options))
+    if console.counts:
+        threading.Thread(target=_count, args=(console, run), daemon=True).start()
+        threading.Thread(target=_keep_showing, args=(console,), daemon=True).start()
     show = partial(_show_nothing if to_stdout else _show_json if as_json else _show_paths, end=b"\0" if null else b"\n")
     with _signals_caught() as caught, ThreadPoolExecutor(1, "convfilter-results") as pool:
-        telling = pool.submit(_tell, run, report, show, options.shard == "auto")
+        telling = pool.submit(_tell, run, console, show, options.shard == "auto")
         while not caught and not wait([telling], 0.05).done:
             pass
         if caught:  # in the main thread, which waits for nothing else: not for a picture, nor for who reads our output
@@ -57,27 +61,25 @@ def run_batch(
         return telling.result()
 
 
-def _tell(run: Run, report: Report, show: Callable[[Result], bytes], is_shared: bool) -> int:
+def _tell(run: Run, console: Console, show: Callable[[Result], bytes], is_shared: bool) -> int:
     """Print every result, and at the end how many there were; return the exit status.
 
     ``is_shared`` is true where other processes do the rest of the pictures.
     """
     lost: Exception | None = None
     for result in run:
-        report.add(result)
+        console.add(result)
         words = show(result)
         if words and not lost:
-            report.make_room()
             try:
-                streams.write_out(words)
+                console.write_out(partial(streams.write_out, words))
             except (OSError, ValueError) as error:  # nobody reads on, or there is no room: what is lost must be known
                 lost = error
                 run.stop()
-        report.draw()
     if lost and not isinstance(lost, BrokenPipeError):
-        report.say(f"convfilter: standard output: {getattr(lost, 'strerror', None) or lost}")
-    report.close(stopped=run.stopped)
-    status = 1 if lost else report.exit_code
+        console.say(f"convfilter: standard output: {getattr(lost, 'strerror', None) or lost}")
+    console.close(stopped=run.stopped)
+    status = 1 if lost else console.exit_code
     if is_shared and not run.stopped:
         finish_together(failed=status != 0)
     return status
@@ -96,9 +98,15 @@ def _show_nothing(result: Result, end: bytes) -> bytes:
     return b""
 
 
-def _count(report: Report, run: Run) -> None:
+def _count(console: Console, run: Run) -> None:
     with contextlib.suppress(Exception):  # what is wrong with the inputs is said by the run itself
-        report.total = run.count()
+        console.total = run.count()
+
+
+def _keep_showing(console: Console) -> None:
+    """Show the progress until the end; in a thread that may wait for who reads standard error."""
+    while console.show_progress():
+        time.sleep(TICK)
 
 
 @contextlib.contextmanager

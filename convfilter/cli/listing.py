@@ -1,6 +1,10 @@
 """The texts of the listing commands: what presets, kernels and layers there are, one in full, and what a PNG says."""
 
 import inspect
+import shutil
+import sys
+
+import click
 
 from convfilter.errors import UsageError, did_you_mean, escape
 from convfilter.language.pipeline import parse
@@ -19,11 +23,11 @@ def sentence(function) -> str:
 
 def list_presets(presets) -> str:
     """Return a line a preset: its name, its options, what it does, and the pipeline that it stands for."""
-    lines = []
+    rows = []
     for name, preset in presets.items():
         options = " ".join(f"--{key.replace('_', '-')}" for key in preset.options)
-        lines.append(f"{name:<10} {preset.help}{f' [{options}]' if options else ''}\n{'':<10} {preset.write({})}")
-    return "\n".join(lines)
+        rows += [(name, f"{preset.help}{f' [{options}]' if options else ''}"), ("", preset.write({}))]
+    return _columns(rows)
 
 
 def list_kernels() -> str:
@@ -153,11 +157,12 @@ def _parameters(function) -> str:
     return str(inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters]))[1:-1]
 
 
-def _columns(rows) -> str:
-    width = min(max(len(name) for name, _ in rows), 34)
-    return "\n".join(
-        f"{name:<{width}}  {text}" if len(name) <= width else f"{name}\n{'':<{width}}  {text}" for name, text in rows
-    )
+def _columns(rows: list[tuple[str, str]]) -> str:
+    """Return rows of a name and a text as click lays out its own: for a file or a pipe a line each, however long."""
+    width = shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else sys.maxsize
+    formatter = click.HelpFormatter(width=width)
+    formatter.write_dl(rows, col_max=34)
+    return formatter.getvalue().rstrip("\n")
 
 
 def _number(value: float) -> str:

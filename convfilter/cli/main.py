@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
-import convfilter
 from convfilter import streams
 from convfilter.cli import listing, options
 from convfilter.cli.warm import warm
@@ -37,6 +37,8 @@ def main() -> None:
 
 class Group(click.Group):
     """Presets and commands as two groups of --help; presets become commands as they are asked for."""
+
+    command_class = options.Command
 
     def presets(self, ctx: click.Context) -> Mapping[str, Preset]:
         own = _user_presets(ctx.params.get("presets_file"))
@@ -91,7 +93,7 @@ class Group(click.Group):
 )
 @click.option("--presets", "presets_file", type=click.Path(), metavar="FILE", is_eager=True,
               help="Your own presets, a TOML file; each becomes a command.")  # fmt: skip
-@click.version_option(convfilter.__version__, message="%(prog)s %(version)s")
+@options.VERSION
 def cli(presets_file: str | None) -> None:
     """Run pictures through convolutional layers, and save what comes out.
 
@@ -99,7 +101,7 @@ def cli(presets_file: str | None) -> None:
     """
 
 
-@cli.command(cls=options.Command, short_help="Any pipeline of layers.")
+@cli.command(short_help="Any pipeline of layers.")
 @click.argument("pipeline")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=False)
 @options.shared
@@ -119,7 +121,7 @@ def run(ctx: click.Context, pipeline: str, inputs: tuple[str, ...], presets_file
     _run(ctx, parse(pipeline, presets=_presets(ctx, presets_file)), inputs, kwargs)
 
 
-@cli.command(cls=options.Command, short_help="What each layer of a pipeline does, and the sums behind a pixel.")
+@cli.command(short_help="What each layer of a pipeline does, and the sums behind a pixel.")
 @click.argument("pipeline")
 @options.option(PICTURES_IN, "--size", type=options.Checked(whole_numbers("size", "x", "640x480", least=1)),
                 metavar="WxH", help="The picture's width and height.  [default: 512x512]")  # fmt: skip
@@ -151,7 +153,7 @@ def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwarg
         click.echo(text)
 
 
-@cli.command(cls=options.Command, short_help="A web page that shows a picture layer by layer.")
+@cli.command(short_help="A web page that shows a picture layer by layer.")
 @click.argument("pipeline")
 @click.argument("image", metavar="IMAGE")
 @options.of_run(*options.COMPUTED)
@@ -324,6 +326,8 @@ def _tidy() -> Iterator[None]:
     """Let click's own messages show what they quote as ours do: short, and without what a terminal would obey."""
     try:
         yield
+    except NoArgsIsHelpError:  # its message is the help
+        raise
     except click.ClickException as error:
         error.message = tidy(error.message)
         raise

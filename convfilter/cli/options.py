@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import click
 from click.shell_completion import CompletionItem
 
+import convfilter
 from convfilter.errors import ConvfilterError
 from convfilter.language.grammar import Constant, Items, read_value
 from convfilter.language.presets import Preset
@@ -22,7 +23,11 @@ class Option(click.Option):
 
 
 class Command(click.Command):
-    """A command whose --help shows its options in groups."""
+    """A command whose --help shows its options in groups, where there are several, and that knows its version."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        VERSION(self)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         grouped: dict[str, list] = {}
@@ -32,8 +37,11 @@ class Command(click.Command):
                 grouped.setdefault(getattr(parameter, "section", RUNNING), []).append(record)
         for section in GROUPS:
             if section in grouped:
-                with formatter.section(section):
+                with formatter.section(section if len(grouped) > 1 else "Options"):
                     formatter.write_dl(grouped[section])
+
+
+VERSION = click.version_option(convfilter.__version__, "-V", "--version", message="convfilter %(version)s")
 
 
 class Checked(click.ParamType):
@@ -113,8 +121,11 @@ PRINTING = (
     option(RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object a picture instead of paths."),
     option(RUNNING, "-0", "--null", is_flag=True, help="End each printed path with NUL, for xargs -0."),
     CODE,
+    option(RUNNING, "--progress", type=click.Choice(["auto", "plain", "none"]), default="auto", show_default=True,
+           help="auto: a bar on a terminal; plain: a line a minute."),
     option(RUNNING, "-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error."),
-    option(RUNNING, "-v", "--verbose", count=True, help="Say more: what is passed over, and what was noted."),
+    option(RUNNING, "-v", "--verbose", count=True,
+           help="Say more: what is passed over, and what was noted; -vv: where a fault arose."),
 )  # fmt: skip
 
 

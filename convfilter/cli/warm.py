@@ -22,6 +22,7 @@ from convfilter.warm import client, protocol
 
 
 @click.group(short_help="A process that has PyTorch loaded, for shell loops.")
+@options.VERSION
 def warm() -> None:
     """Keep a process that has PyTorch loaded, so that a call takes a tenth of a second instead of two.
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from convfilter.errors import InputError
+from convfilter.images import decoding
 from convfilter.images.deflate import crc32, join_adler, pack
 from convfilter.images.reader import Mode, open_file, read_header, read_pictures
 from convfilter.in_order import map_in_order
@@ -27,7 +28,6 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BLOCK = 1 << 20  # bytes of pixels compressed at once: the cut depends on the picture alone, so the file does too
 LONG_TEXT = 1 << 10  # bytes from which a text is stored compressed
 MAX_TEXT = 1_000_000  # bytes of one text written: Pillow refuses to read longer ones
-MAX_TEXTS = 1 << 24  # bytes of all the texts read from one file
 
 
 def write_png(
@@ -142,8 +142,8 @@ def _text_chunk(key: str, value: str) -> bytes:
 def read_text(source: str | PathLike | BinaryIO) -> dict[str, str]:
     """Return the texts of a PNG file by their keys, in the file's order; of a key that comes twice, the last.
 
-    ``source`` is a path or a seekable binary file. Pixels are passed over, not decoded. InputError where it is no
-    PNG, where it ends early, or where a text is damaged or all of them are longer than 16 MiB.
+    They are those before the pixels, where this program and nearly all others write them: no pixel is decoded.
+    ``source`` is a path or a seekable binary file. InputError where it is no PNG, or is damaged before its pixels.
     """
     if hasattr(source, "read"):
         return _read_text(source)
@@ -157,49 +157,9 @@ def read_text(source: str | PathLike | BinaryIO) -> dict[str, str]:
 def _read_text(file: BinaryIO) -> dict[str, str]:
     if file.read(len(SIGNATURE)) != SIGNATURE:
         raise InputError("not a PNG file; only a PNG carries convfilter's texts")
-    texts: dict[str, str] = {}
-    room = MAX_TEXTS
-    while True:
-        head = file.read(8)
-        length, kind = int.from_bytes(head[:4], "big"), head[4:]
-        if kind == b"IEND":
-            return texts
-        if kind not in (b"tEXt", b"zTXt", b"iTXt") and len(head) == 8:
-            file.seek(length + 4, 1)
-            continue
-        if length > room:
-            raise InputError(f"its texts are longer than {MAX_TEXTS} bytes, the most that is read")
-        data, crc = file.read(length), file.read(4)
-        if len(crc) < 4:
-            raise InputError("the file ends early; copy or download it again")
-        if crc32(data, crc32(kind)).to_bytes(4, "big") != crc:
-            raise InputError(f"a {kind.decode()} chunk is damaged: its checksum is wrong")
-        key, value, size = _parse_text(kind, data, room)
-        texts[key] = value
-        room -= size
-
-
-def _parse_text(kind: bytes, data: bytes, room: int) -> tuple[str, str, int]:
-    """Return key, text and the bytes of the text unpacked."""
-    name, _, rest = data.partition(b"\0")
-    key = name.decode("latin-1")
-    packed, coding = kind == b"zTXt", "latin-1"
-    if kind == b"zTXt":
-        rest = rest[1:]
-    elif kind == b"iTXt":
-        packed, coding = rest[:1] == b"\1", "utf-8"
-        rest = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-    if packed:
-        unpack = zlib.decompressobj()
-        try:
-            rest = unpack.decompress(rest, room + 1)
-        except zlib.error as error:
-            raise InputError(f"its text {key!r} cannot be unpacked: {error}") from None
-        if len(rest) > room:
-            raise InputError(f"its texts are longer than {MAX_TEXTS} bytes, the most that is read")
-        if not unpack.eof:
-            raise InputError(f"its text {key!r} cannot be unpacked: it ends early")
-    return key, rest.decode(coding, "replace"), len(rest)
+    with decoding.reading("PNG"):
+        info = decoding.open_image("PNG", file).info
+        return {key: str(value) for key, value in info.items() if isinstance(value, str)}  # the rest are no texts
 
 
 def read_floats(source: str | PathLike | BinaryIO) -> tuple[np.ndarray, dict[str, str]]:

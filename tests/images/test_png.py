@@ -279,42 +279,45 @@ BOMB = zlib.compress(bytes(1 << 25), 9)
 GOOD = encode(np.zeros((2, 2), np.uint8), text={"k": "value"})
 
 
+HEAD, TAIL = (b"IHDR", b"\0\0\0\2\0\0\0\2\10\0\0\0\0"), (b"IDAT", b"")
+
+
 @pytest.mark.parametrize(
-    ("data", "reason"),
+    "data",
     [
-        (b"", "not a PNG"),
-        (b"GIF89a", "not a PNG"),
-        (SIGNATURE, "ends early"),
-        (GOOD[:-12], "ends early"),
-        (GOOD[:45], "ends early"),
-        (GOOD.replace(b"value", b"velue"), "tEXt chunk is damaged"),
-        (SIGNATURE + b"\xff\xff\xff\xfftEXtk\0", "longer than"),
-        (SIGNATURE + b"\0\xff\xff\xfftEXtk\0", "ends early"),
-        (SIGNATURE + b"\xff\xff\xff\xffIDAT", "ends early"),
-        (png_of((b"zTXt", b"k\0\0" + BOMB)), "longer than"),
-        (png_of((b"iTXt", b"k\0\1\0\0\0" + BOMB)), "longer than"),
-        (png_of(*[(b"tEXt", b"k\0" + bytes(1 << 22))] * 5), "longer than"),
-        (png_of((b"zTXt", b"k\0\0" + zlib.compress(b"abc")[:-4])), "'k' cannot be unpacked: it ends early"),
-        (png_of((b"zTXt", b"k\0\0junk")), "'k' cannot be unpacked"),
+        SIGNATURE,
+        GOOD[:45],
+        GOOD.replace(b"value", b"velue"),
+        SIGNATURE + b"\xff\xff\xff\xfftEXtk\0",
+        png_of(HEAD) + b"\0\xff\xff\xfftEXtk\0",
+        png_of(HEAD, (b"zTXt", b"k\0\0" + BOMB), TAIL),
+        png_of(HEAD, (b"iTXt", b"k\0\1\0\0\0" + BOMB), TAIL),
+        png_of(HEAD, *[(b"tEXt", b"k\0" + bytes(1 << 24))] * 5, TAIL),
     ],
+    ids=["nothing", "cut", "changed", "no length", "too long", "packed", "packed Unicode", "too many"],
 )
-def test_broken_files(data, reason):
-    with pytest.raises(InputError, match=reason):
+def test_broken_files(data):
+    with pytest.raises(InputError, match=r"damaged|truncated"):
+        read_text(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a"])
+def test_what_is_no_png(data):
+    with pytest.raises(InputError, match="not a PNG"):
         read_text(io.BytesIO(data))
 
 
 @pytest.mark.parametrize(
     ("parts", "texts"),
     [
-        ([(b"tEXt", b"")], {"": ""}),
         ([(b"tEXt", b"only a key")], {"only a key": ""}),
-        ([(b"iTXt", b"k")], {"k": ""}),
-        ([(b"iTXt", b"k\0\0\0\0\0\xff\xfe")], {"k": "\ufffd\ufffd"}),
         ([(b"tEXt", b"k\0a"), (b"tEXt", b"k\0b")], {"k": "b"}),
+        ([(b"gAMA", b"\0\0\1\0"), (b"pHYs", b"\0\0\0\1\0\0\0\1\1"), (b"tEXt", b"k\0v")], {"k": "v"}),
+        ([(b"zTXt", b"k\0\0junk"), (b"tEXt", b"l\0v")], {"k": "", "l": "v"}),
     ],
 )
-def test_odd_texts_are_read_as_far_as_they_go(parts, texts):
-    assert read_text(io.BytesIO(png_of(*parts, (b"IEND", b"")))) == texts
+def test_texts_are_read_among_other_chunks_and_as_far_as_they_go(parts, texts):
+    assert read_text(io.BytesIO(png_of(HEAD, *parts, TAIL))) == texts
 
 
 @pytest.mark.parametrize("bits", [8, 16])
