@@ -166,7 +166,7 @@ def test_a_wrong_pipeline_is_one_message_with_its_place_and_writes_nothing(convf
         done = convfilter("run", argument, "p.png")
         assert done.exit_code == 2
         assert said in done.stderr and done.stderr.rstrip().endswith("^") and "Traceback" not in done.stderr
-        assert max(map(len, done.stderr.splitlines())) < 160
+        assert max(map(len, done.stderr.splitlines())) < 200
     assert sorted(os.listdir()) == ["p.png", "pipeline.txt"]
 
 
