@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from convfilter.gray.norm import LARGEST, SMALLEST, GrayScale, Norm
 from convfilter.numbers import write_double
 
+USUAL = 1e6  # times a white pixel's value: no larger values are expected
+
 
 def write_levels(norm: Norm, white: float, bits: int, noise: float) -> Iterator[str]:
     """Yield the statements that turn ``values`` into ``pixels`` of 8 or 16 ``bits``, as ``Norm.scale`` says.
@@ -37,7 +39,8 @@ def write_levels(norm: Norm, white: float, bits: int, noise: float) -> Iterator[
     if norm.mode == "abs":
         yield "values = values.abs()"
     ends = [abs(end) for end in (norm.vmin, norm.vmax) if end is not None]
-    double = max(ends, default=0) > LARGEST or (len(ends) == 2 and norm.vmax - norm.vmin < SMALLEST)
+    double = max([*ends, USUAL * white]) > LARGEST or white < USUAL * SMALLEST
+    double = double or (len(ends) == 2 and norm.vmax - norm.vmin < SMALLEST)
     values = "values.double()" if double else "values"
     scale = f"{levels} / (high - low)"
     if (norm.needs_range and max(ends, default=0) > 2**52) or flat.black == flat.white:  # where 1 more is no more
