@@ -45,7 +45,7 @@ DELIBERATE = ("must not be negative here", "padded by reflection", "padded in a 
 
 @dataclass(frozen=True)
 class Case:
-    """A pipeline, and the picture and the options that it is tried with."""
+    """A pipeline, and the picture (HxW, or HxWx3 in colour) and the options that it is tried with."""
 
     pipeline: Pipeline
     values: np.ndarray
@@ -53,8 +53,13 @@ class Case:
     seed: int
     tile: int  # pixels
 
+    @property
+    def channels(self) -> int:
+        return 1 if self.values.ndim == 2 else 3
+
     def __str__(self) -> str:
-        return f"{self.pipeline} on {self.values.dtype} {self.values.shape[1]}x{self.values.shape[0]}, {self.white=}"
+        height, width, *_ = self.values.shape
+        return f"{self.pipeline} on {self.values.dtype} {width}x{height}x{self.channels}, {self.white=}"
 
 
 def draw_case(rng: random.Random) -> Case:
@@ -64,8 +69,10 @@ def draw_case(rng: random.Random) -> Case:
         for _ in range(2)
     )
     values = draw_picture(rng, height, width)
+    if values.dtype == np.uint8 and rng.random() < 0.15:
+        values = np.stack([values, *(_like(values, draw_picture(rng, height, width)) for _ in range(2))], 2)
     texts: list[str] = []
-    shape = (1, height, width)
+    shape = (1 if values.ndim == 2 else 3, height, width)
     if rng.random() < 0.1 and min(height, width) > 20:  # exact zeros, behind a large kernel and before a step
         values[: rng.randint(height // 2, height), : rng.randint(width // 2, width)] = 0
         texts = [f"Filter2d({rng.choice(LARGE).format(17)}, padding_mode='zeros')", rng.choice(JUMPING)]
@@ -99,6 +106,10 @@ def draw_picture(rng: random.Random, height: int, width: int) -> np.ndarray:
         top, left = rng.randrange(height), rng.randrange(width)
         values[top : top + rng.randint(1, height), left : left + rng.randint(1, width)] = rng.choice([0, 0, 1, 0.3])
     return np.rint(values * white).astype(dtype) if white > 1 else values.astype(dtype)
+
+
+def _like(values: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return other if other.dtype == values.dtype else np.rint(other * 255.0 / max(1, other.max())).astype(values.dtype)
 
 
 def _draw_layer(rng: random.Random, kind: float, shape) -> tuple[str, tuple[int, int, int]] | None:
@@ -166,11 +177,13 @@ def _work(text: str, shape, output) -> int:
 
 def check(case: Case, folder: str) -> None:
     """Raise AssertionError where the three ways give other pixels than PyTorch, or other refusals."""
-    pipeline, shape = case.pipeline, (1, *case.values.shape)
+    pipeline, shape = case.pipeline, (case.channels, *case.values.shape[:2])
     path = os.path.join(folder, "a.tif" if case.values.dtype == np.float32 else "a.png")
     Image.fromarray(case.values).save(path)
-    network, white = build(pipeline, seed=case.seed), {1: 255, 2: 65535, 4: 1.0}[case.values.itemsize]
-    x = to_tensor(case.values, white, case.white)
+    network = build(pipeline, seed=case.seed, channels=case.channels)
+    white = {1: 255, 2: 65535, 4: 1.0}[case.values.itemsize]
+    options = Options(white=case.white, seed=case.seed, mode="L" if case.channels == 1 else "RGB")
+    x = to_tensor(case.values if case.channels == 1 else case.values.transpose(2, 0, 1), white, options.inputs)
     with one_thread(), torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of padding='same' with even kernels
         expected = network(x)[0].numpy()
@@ -180,8 +193,8 @@ def check(case: Case, folder: str) -> None:
     usual, tiles.AREA = tiles.AREA, case.tile
     try:
         ways = {
-            "engine": _run(case, path, folder, exact=False),
-            "exact": _run(case, path, folder, exact=True),
+            "engine": _run(case, path, options, exact=False),
+            "exact": _run(case, path, options, exact=True),
         }
     finally:
         tiles.AREA = usual
@@ -190,13 +203,13 @@ def check(case: Case, folder: str) -> None:
             assert isinstance(result, str), f"{way}: NaN or infinity pass for a picture"
             assert "comes out of layer" in result or unstable.any(), f"{way}: {result}"
         return
-    options = Options(white=case.white, seed=case.seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        exec(compile(write_script(pipeline, path, options=options), "script", "exec"), {})
-    ways["script"] = _read(_names(case, path, len(expected)))
+    if case.channels == 1:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(compile(write_script(pipeline, path, options=options), "script", "exec"), {})
+        ways["script"] = _read(_names(case, path, len(expected)))
     whole = case.values.dtype.kind == "u" and case.white % white == 0
-    flat = rounding_noise(pipeline, case.white, whole)[-1]
+    flat = rounding_noise(pipeline, options.inputs, whole)[-1]
     for number, channel in enumerate(expected):
         low, high = float(channel.min()), float(channel.max())
         scale = Norm().scale(low, high, case.white, flat)
@@ -238,8 +251,10 @@ def _measure(pipeline: Pipeline, network, x: torch.Tensor, expected: np.ndarray)
     return unstable, np.where(unstable, 0, spread).max((1, 2))
 
 
-def _run(case: Case, path: str, folder: str, *, exact: bool) -> list[np.ndarray] | str:
-    (result,) = run_files(case.pipeline, [path], white=case.white, seed=case.seed, exact=exact, jobs=2)
+def _run(case: Case, path: str, options: Options, *, exact: bool) -> list[np.ndarray] | str:
+    (result,) = run_files(
+        case.pipeline, [path], white=case.white, seed=case.seed, mode=options.mode, exact=exact, jobs=2
+    )
     return result.error if result.status == "failed" else _read(result.outputs)
 
 
