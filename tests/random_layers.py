@@ -117,8 +117,8 @@ def adaptive(rng, c, h, w):
     return {"output_size": rng.choice([one_or_pair(rng, 1, 9), (None, rng.randint(1, 9)), (rng.randint(1, 9), None)])}
 
 
-def padding(rng, c, h, w, least=0):
-    four = tuple(rng.randint(least, 2) for _ in range(4))
+def padding(rng, c, h, w):
+    four = tuple(rng.randint(0, 2) for _ in range(4))
     return {"padding": rng.choice([four, rng.randint(0, 2)])}
 
 
@@ -149,16 +149,88 @@ def instance_norm(rng, c, h, w):
     )  # fmt: skip
 
 
+def lazy(make, *, first):
+    """The arguments of a layer that takes the channels that come in, without these."""
+
+    def arguments(rng, c, h, w):
+        found = make(rng, c, h, w)
+        if not isinstance(found.get("bias", True), bool):
+            del found["bias"]
+        return {name: value for name, value in found.items() if name not in (first, "weight")}
+
+    return arguments
+
+
+def batch_norm(rng, c, h, w):
+    return {"num_features": c} | some(
+        rng, eps=rng.choice([1e-5, 0.1]), momentum=rng.choice([0.2, None]), affine=rng.random() < 0.5,
+        track_running_stats=rng.random() < 0.7, bias=rng.random() < 0.5,
+    )  # fmt: skip
+
+
+def group_norm(rng, c, h, w):
+    groups = rng.choice([g for g in (1, 2, 3, 4) if c % g == 0])
+    return {"num_groups": groups, "num_channels": c} | some(
+        rng, eps=rng.choice([1e-5, 0.1]), affine=rng.random() < 0.5, bias=rng.random() < 0.5
+    )
+
+
+def layer_norm(rng, c, h, w):
+    shape = rng.choice([(c, h, w), (h, w), (w,), w])
+    return {"normalized_shape": shape} | some(
+        rng, eps=rng.choice([1e-5, 0.1]), elementwise_affine=rng.random() < 0.5, bias=rng.random() < 0.5
+    )
+
+
+def rms_norm(rng, c, h, w):
+    arguments = layer_norm(rng, c, h, w)
+    arguments.pop("bias", None)
+    return arguments
+
+
+def upsampling(rng, c, h, w):
+    factor = rng.choice([2, 3, 0.5, 1.7, 2.5, 0.3, 1.1])
+    return rng.choice([{"size": one_or_pair(rng, 1, 20)}, {"scale_factor": rng.choice([factor, (factor, 2)])}])
+
+
+def sideways(rng, c, h, w):
+    """What pads rows alone."""
+    return {"padding": (rng.randint(0, 2), rng.randint(0, 2))}
+
+
+def crop(rng, c, h, w):
+    """Sides of which some are negative."""
+    four = tuple(rng.randint(-max(1, n // 3), min(2, n - 1)) for n in (w, w, h, h))
+    return {"padding": four}
+
+
 def curve(**choices):
     """An activation: each of its arguments is drawn from its choices."""
     return lambda rng, c, h, w: some(rng, **{name: rng.choice(values) for name, values in choices.items()})
 
 
-REQUIRED = {"Conv2d": 3, "ConvTranspose2d": 3, "Threshold": 2, "LPPool2d": 2, "ConstantPad2d": 2} | dict.fromkeys(
+REQUIRED = {
+    "Conv2d": 3,
+    "ConvTranspose2d": 3,
+    "Threshold": 2,
+    "LPPool2d": 2,
+    "ConstantPad2d": 2,
+    "LazyConv2d": 2,
+    "LazyConvTranspose2d": 2,
+    "GroupNorm": 2,
+} | dict.fromkeys(
     [
         *("MaxPool2d", "AvgPool2d", "FractionalMaxPool2d", "AdaptiveMaxPool2d", "AdaptiveAvgPool2d", "ZeroPad2d"),
         *("ReflectionPad2d", "ReplicationPad2d", "CircularPad2d", "PixelShuffle", "PixelUnshuffle", "InstanceNorm2d"),
-        "LocalResponseNorm",
+        *(
+            "LocalResponseNorm",
+            "CrossMapLRN2d",
+            "BatchNorm2d",
+            "SyncBatchNorm",
+            "LayerNorm",
+            "RMSNorm",
+            "ChannelShuffle",
+        ),
     ],
     1,
 )
@@ -166,6 +238,8 @@ NUMBERS = (0.1, 0.5, 1, 2.5)
 LAYERS = {
     "Conv2d": conv2d,
     "ConvTranspose2d": conv_transpose2d,
+    "LazyConv2d": lazy(conv2d, first="in_channels"),
+    "LazyConvTranspose2d": lazy(conv_transpose2d, first="in_channels"),
     "Filter2d": filter2d,
     "Magnitude": lambda rng, c, h, w: {},
     "MaxPool2d": lambda rng, c, h, w: pooling(rng, c, h, w, dilated=True),
@@ -198,15 +272,39 @@ LAYERS = {
     "Tanhshrink": curve(),
     "Threshold": lambda rng, c, h, w: {"threshold": rng.choice([0, 0.5, -1]), "value": rng.choice([0, 2, -20.5])},
     "Softmax2d": curve(),
-    "ZeroPad2d": lambda rng, c, h, w: padding(rng, c, h, w, least=0 if min(h, w) < 3 else -1),
-    "ConstantPad2d": lambda rng, c, h, w: padding(rng, c, h, w) | {"value": rng.choice([0, 3.5, -1])},
-    "ReflectionPad2d": lambda rng, c, h, w: padding(rng, c, h, w) if min(h, w) > 2 else {"padding": 0},
-    "ReplicationPad2d": padding,
-    "CircularPad2d": lambda rng, c, h, w: padding(rng, c, h, w) if min(h, w) > 1 else {"padding": 1},
+    "Softmax": lambda rng, c, h, w: {"dim": rng.choice([1, -3])},
+    "Softmin": lambda rng, c, h, w: {"dim": rng.choice([1, -3])},
+    "LogSoftmax": lambda rng, c, h, w: {"dim": rng.choice([1, -3])},
+    "GLU": lambda rng, c, h, w: {"dim": rng.choice([1, -3])},
+    "ZeroPad2d": lambda rng, c, h, w: rng.choice([padding, crop, sideways])(rng, c, h, w),
+    "ConstantPad2d": lambda rng, c, h, w: (
+        rng.choice([padding, crop, sideways])(rng, c, h, w) | {"value": rng.choice([0, 3.5, -1])}
+    ),
+    "ReflectionPad2d": lambda rng, c, h, w: (
+        rng.choice([padding, crop])(rng, c, h, w) if min(h, w) > 2 else {"padding": 0}
+    ),
+    "ReplicationPad2d": lambda rng, c, h, w: rng.choice([padding, crop])(rng, c, h, w),
+    "CircularPad2d": lambda rng, c, h, w: (
+        rng.choice([padding, crop])(rng, c, h, w) if min(h, w) > 1 else {"padding": 1}
+    ),
     "Upsample": upsample,
+    "UpsamplingNearest2d": upsampling,
+    "UpsamplingBilinear2d": upsampling,
+    "ChannelShuffle": lambda rng, c, h, w: {"groups": divisor(rng, c)},
     "PixelShuffle": shuffle,
     "PixelUnshuffle": lambda rng, c, h, w: {"downscale_factor": divisor(rng, h, w)},
     "InstanceNorm2d": instance_norm,
+    "LazyInstanceNorm2d": lazy(instance_norm, first="num_features"),
+    "BatchNorm2d": batch_norm,
+    "SyncBatchNorm": batch_norm,
+    "LazyBatchNorm2d": lazy(batch_norm, first="num_features"),
+    "GroupNorm": group_norm,
+    "LayerNorm": layer_norm,
+    "RMSNorm": rms_norm,
+    "CrossMapLRN2d": lambda rng, c, h, w: (
+        {"size": rng.randint(1, 5)}
+        | some(rng, alpha=rng.choice([0.1, 1]), beta=rng.choice([0.5, 1]), k=rng.choice([0.5, 2]))
+    ),
     "LocalResponseNorm": lambda rng, c, h, w: (
         {"size": rng.randint(1, 4)}
         | some(rng, alpha=rng.choice([0.1, 1]), beta=rng.choice([0.5, 1]), k=rng.choice([0.5, 2]))
@@ -214,6 +312,9 @@ LAYERS = {
     "Identity": lambda rng, c, h, w: {},
     "Dropout": curve(p=(0, 0.3, 1), inplace=(True, False)),
     "Dropout2d": curve(p=(0.5, 1.0)),
+    "Dropout3d": curve(p=(0.5, 1.0)),
+    "AlphaDropout": curve(p=(0.1, 1.0), inplace=(True, False)),
+    "FeatureAlphaDropout": curve(p=(0.5, 1.0)),
 }
 
 
@@ -284,9 +385,17 @@ class Magnitude(nn.Module):
         return torch.sqrt((x**2).sum(1, keepdim=True))
 
 
-def by_hand(name, arguments):
-    """The module that a person would write in a script."""
+def by_hand(name, arguments, channels=None):
+    """The module that a person would write in a script.
+
+    Where ``channels`` are given, a lazy layer is the one that takes so many: it draws its weights as it is made.
+    """
     arguments = dict(arguments)
+    if name.startswith("Lazy") and channels is not None:
+        name = name.removeprefix("Lazy")
+        arguments = {"in_channels" if "Conv" in name else "num_features": channels} | arguments
+        if name == "InstanceNorm2d":
+            arguments = {"affine": True, "track_running_stats": True} | arguments
     if name == "Filter2d":
         return Filter(**arguments)
     if name == "Magnitude":
@@ -295,6 +404,8 @@ def by_hand(name, arguments):
     weight, bias = arguments.pop("weight", None), arguments.get("bias")
     known = bias is not None and not isinstance(bias, bool)
     module = getattr(nn, name)(**(arguments | ({"bias": True} if known else {})))
+    if name.startswith("Lazy"):
+        return module
     with torch.no_grad():
         for i, kernel in enumerate(weight or []):
             for j in range(module.weight.shape[1]):

@@ -1,6 +1,7 @@
 """Random pipelines of every layer there is, small enough to compute, for tests that compare two ways to one answer."""
 
 import random
+import re
 
 from convfilter import Pipeline, PipelineError, parse
 
@@ -8,7 +9,8 @@ KERNELS = {1: ["[[2]]"], 2: ["roberts_a", "box(2)"], 3: ["sobel_x", "laplace4", 
 ACTIVATIONS = (
     "ELU", "Hardshrink", "Hardsigmoid", "Hardtanh(-9, 90)", "Hardswish", "LeakyReLU", "LogSigmoid", "PReLU", "ReLU",
     "ReLU6", "RReLU", "SELU", "CELU", "GELU", "Sigmoid", "SiLU", "Mish", "Softplus", "Softshrink", "Softsign", "Tanh",
-    "Tanhshrink", "Threshold(20, 5)", "Softmax2d", "Identity", "Dropout", "Dropout2d",
+    "Tanhshrink", "Threshold(20, 5)", "Softmax2d", "Identity", "Dropout", "Dropout2d", "AlphaDropout", "Softmin(1)",
+    "Softmax(1)", "LogSoftmax(1)",
 )  # fmt: skip
 
 
@@ -43,6 +45,8 @@ def conv(rng, c: int) -> str:
     words += _some(rng, "padding_mode", ["'reflect'", "'replicate'", "'circular'"])
     if not words[0].endswith(")"):
         words += _some(rng, "weight", [f"[{', '.join(rng.choices(KERNELS[k], k=rng.randint(1, out)))}]"])
+    if rng.random() < 0.1 and not any(re.match("weight|bias=[^F]", word) for word in words):
+        return f"LazyConv2d({', '.join(words).partition(', ')[2]})"
     return f"Conv2d({', '.join(words)})"
 
 
@@ -78,6 +82,9 @@ def resize(rng, c: int) -> str:
         [
             f"Upsample(scale_factor={scale}, mode='{mode}')",
             "Upsample(size=(20, 31), mode='bilinear', align_corners=True)",
+            f"UpsamplingNearest2d(scale_factor={scale})",
+            f"UpsamplingBilinear2d(scale_factor={scale})",
+            f"ChannelShuffle({rng.choice([g for g in (1, 2, 3, 4) if c % g == 0])})",
             f"PixelUnshuffle({r})",
             f"PixelShuffle({r})",
             f"AdaptiveAvgPool2d(({rng.randint(4, 9)}, None))",
@@ -94,11 +101,23 @@ def pad(rng, c: int) -> str:
 
 
 def norm(rng, c: int) -> str:
-    return rng.choice([f"InstanceNorm2d({c}, affine=True)", f"InstanceNorm2d({c})", "LocalResponseNorm(3)"])
+    groups = rng.choice([g for g in (1, 2, 3, 4) if c % g == 0])
+    return rng.choice(
+        [
+            f"InstanceNorm2d({c}, affine=True)",
+            f"InstanceNorm2d({c})",
+            "LocalResponseNorm(3)",
+            f"GroupNorm({groups}, {c})",
+            f"BatchNorm2d({c}, eps=0.1)",
+            "LazyBatchNorm2d(track_running_stats=False)",
+            "LazyInstanceNorm2d()",
+            f"CrossMapLRN2d({rng.randint(1, 5)}, alpha=0.5)",
+        ]
+    )
 
 
 def activation(rng, c: int) -> str:
-    return rng.choice([*ACTIVATIONS, f"PReLU({c})", "Magnitude"])
+    return rng.choice([*ACTIVATIONS, f"PReLU({c})", "Magnitude"] + ["GLU(1)"] * (2 * (c % 2 == 0)))
 
 
 LAYERS = (conv, conv, conv, filters, transposed, pool, pool, resize, pad, norm, activation, activation)

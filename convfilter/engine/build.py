@@ -55,7 +55,7 @@ def build(pipeline: Pipeline, *, seed: int = 0, channels: int = 1) -> nn.Sequent
         torch.manual_seed(seed)
         for layer in pipeline.layers:
             filters = layer.entry.kernels is Kernels.EACH_CHANNEL
-            modules.append(_filter(layer, channels) if filters else _module(layer))
+            modules.append(_filter(layer, channels) if filters else _module(layer, channels))
             inputs.append(channels)
             channels = layer.effect.channels(channels)
         for module, c in zip(modules, inputs, strict=True):
@@ -109,14 +109,15 @@ def explain_nonfinite(pipeline: Pipeline, network: nn.Sequential, x: torch.Tenso
     return InputError("NaN or infinity comes out of the pipeline")
 
 
-def _module(layer: Layer) -> nn.Module:
-    """A layer of torch.nn, built as the text says; ``inplace`` is left out, for the activations must stay apart."""
-    kwargs = {name: value for name, value in layer.kwargs if name not in ("inplace", *TENSORS)}
-    bias = dict(layer.kwargs).get("bias")
+def _module(layer: Layer, channels: int) -> nn.Module:
+    """A layer for ``channels`` input channels; ``inplace`` is left out, for the activations must stay apart."""
+    args, named = layer.constructor(channels)
+    kwargs = {name: value for name, value in named if name not in ("inplace", *TENSORS)}
+    bias = dict(named).get("bias")
     if bias is not None:
         kwargs["bias"] = bias is not False
     make = OWN.get(layer.entry.module) or getattr(nn, layer.entry.module)
-    module = make(*layer.args, **kwargs)
+    module = make(*args, **kwargs)
     with torch.no_grad():
         matrices = [m for kernel in layer.kernels for m in kernel.matrices]
         if matrices:

@@ -52,22 +52,9 @@ class Stretch:
         if start < stop:
             to[*before, start - self.lo : stop - self.lo] = of[*before, start - self.first : stop - self.first]
         outside = [*range(self.lo, min(start, self.hi)), *range(max(stop, start), self.hi)]
-        sources = [source(self.axis.mode, place, self.n) - self.first for place in outside]
+        sources = [self.axis.source(place, self.n) - self.first for place in outside]
         to[*before, [place - self.lo for place in outside]] = of[*before, sources]
         return filled
-
-
-def source(mode: str, place: int, n: int) -> int:
-    """Return the input of ``n`` whose value stands at a place outside of them, or inside.
-
-    >>> [source(mode, -2, 5) for mode in ("reflect", "replicate", "circular")]
-    [2, 0, 3]
-    """
-    if mode == "reflect":
-        return abs(place) if place < n else 2 * (n - 1) - place
-    if mode == "circular":
-        return place % n
-    return min(max(place, 0), n - 1)
 
 
 def can_cut(axis: Axis, *, first: bool) -> bool:
@@ -125,7 +112,7 @@ def back(axis: Axis, n: int, start: int, stop: int) -> Stretch:
     if getattr(axis, "mode", "zeros") in ("zeros", "divide"):
         first = min(max(lo, 0), n - 1)
         return Stretch(axis, n, start, stop, lo, hi, skip, first, max(min(hi, n), first + 1))
-    places = [source(axis.mode, place, n) for place in _ends(axis, lo, hi, n)]
+    places = [axis.source(place, n) for place in _ends(axis, lo, hi, n)]
     return Stretch(axis, n, start, stop, lo, hi, skip, min(places), max(places) + 1)
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convfilter.engine.algorithms import VECTOR, Step
-from convfilter.engine.intervals import source
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ def _rims(step: Step, starts, width, n) -> tuple[Rim, ...] | None:
             rims += [Rim(strip, side, None, step.fill) for side in sides if side.start < side.stop]
             continue
         places = [place for place in (*range(-axis.before, 0), *range(n, n + axis.after)) if lo <= place < lo + width]
-        sources = [source(axis.mode, place, n) - lo for place in places]
+        sources = [axis.source(place, n) - lo for place in places]
         if not all(0 <= place < width for place in sources):
             return None
         if places:

@@ -168,8 +168,9 @@ def _modules(layer: Layer, c: int, skip: bool) -> Iterator[str]:
     if layer.entry.kernels is Kernels.EACH_CHANNEL:
         yield from _filter(layer, c, skip)
         return
-    words = [write_value(value) for value in layer.args]
-    for name, value in layer.kwargs:
+    args, named = layer.constructor(c)
+    words = [write_value(value) for value in args]
+    for name, value in named:
         if name not in ("weight", "inplace") and (name not in TENSORS or isinstance(value, bool)):
             words.append(f"{name}={write_value(value)}")
     if signature(layer.entry.function).anything:  # arguments that mean nothing

@@ -28,7 +28,7 @@ def rounding_noise(pipeline: Pipeline, inputs: InputValues, whole: bool) -> tupl
     noise: list[float] = []
     largest, rough, convolutions, c = max(map(abs, inputs.interval)), 1.0, 0, inputs.channels
     for layer in pipeline.layers:
-        rounding = layer.entry.rounding(layer.effect, layer.arguments)
+        rounding = layer.entry.rounding(layer.effect, layer.arguments, c)
         ends = layer.effect.values(-largest, largest, (c, PICTURE, PICTURE))
         largest = max(map(abs, ends)) if ends else largest * rounding.growth + rounding.offset
         rough = max(rough, rounding.roughness)

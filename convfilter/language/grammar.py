@@ -69,6 +69,7 @@ class Call(NamedTuple):
     """A name, with its arguments where ``called`` says there were parentheses.
 
     ``path`` is its name inside a model, as PyTorch's ``named_modules`` gives it, such as ``features.0``; None outside.
+    ``printed`` says that the model is written as PyTorch prints it, which leaves some arguments out.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Call(NamedTuple):
     end: int
     name_end: int
     path: str | None = None
+    printed: bool = False
 
 
 class Printed(NamedTuple):
@@ -200,11 +202,12 @@ class _Reader:
             expected = "a layer after '='"
         return list(self.flatten(self.call(expected)))
 
-    def flatten(self, node: "Call | Printed", path: str | None = None) -> Iterator[Call]:
+    def flatten(self, node: "Call | Printed", path: str | None = None, printed: bool = False) -> Iterator[Call]:
         """The layers of a container, in order, with their names in it; any other call is a layer."""
         parts = _parts(node)
         if not parts:
-            yield node._replace(path=path) if parts is None else node._replace(name="Identity", arguments=(), path=path)
+            node = node if parts is None else node._replace(name="Identity", arguments=())
+            yield node._replace(path=path, printed=printed)
             return
         if node.name not in _IN_ORDER:
             raise self.error(
@@ -214,7 +217,7 @@ class _Reader:
                 node.name_end,
             )
         for label, part in parts:
-            yield from self.flatten(part, label if path is None else f"{path}.{label}")
+            yield from self.flatten(part, label if path is None else f"{path}.{label}", isinstance(node, Printed))
 
     def call(self, expected: str) -> "Call | Printed":
         if self.kind != "name":

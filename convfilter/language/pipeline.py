@@ -6,6 +6,7 @@ from pathlib import Path
 
 from convfilter.errors import UsageError, did_you_mean, shorten
 from convfilter.language import grammar
+from convfilter.language.arguments import signature
 from convfilter.language.grammar import File
 from convfilter.language.presets import PRESETS, Preset
 from convfilter.language.resolve import Layer, look_up
@@ -37,7 +38,10 @@ class Pipeline:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how the text was taken, such as layers that were left out."""
-        return tuple(note for layer in self.layers for note in layer.notes)
+        untrained = "without a trained network's mean and variance it is the identity"
+        notes = [note for layer in self.layers for note in layer.notes]
+        notes += [f"{layer.name}: {untrained}" for layer in self.layers if layer.is_untrained]
+        return tuple(dict.fromkeys(notes))
 
     def until(self, name: str) -> "Pipeline":
         """Return the layers up to one of them and with it: its index, or its name in the model that was printed.
@@ -153,7 +157,8 @@ def _channels(layer: Layer, c: int, *, is_first: bool = False) -> int:
     try:
         return layer.effect.channels(c)
     except ValueError as error:
-        hint = f"; write {layer.name}({c}, ...)" if layer.effect.in_channels else ""
+        first = next(iter(signature(layer.entry.function).positional), "")
+        hint = f"; write {layer.name}({c}, ...)" if first in ("in_channels", "num_features", "num_parameters") else ""
         if is_first and (c, layer.effect.in_channels) == (1, 3):
             hint = (
                 "; pictures are loaded as grayscale: --mode RGB loads colour, --gray-weights sums the kernels over it"

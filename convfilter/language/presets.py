@@ -157,9 +157,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             {"size": 21, "wavelength": 6.0},
         ),
         "block": Preset(
-            "Conv2d(1, 8, {size}, padding='same') | ReLU() | MaxPool2d(3, stride={pool}, padding=1)",
-            "A block of a convolutional network with random weights: Conv2d, ReLU, MaxPool2d; 8 channels.",
-            {"size": 3, "pool": 1},
+            "LazyConv2d({channels}, {size}, padding='same') | ReLU() | MaxPool2d({pool})",
+            "A block of a convolutional network with random weights: Conv2d, ReLU, MaxPool2d. It halves the picture.",
+            {"channels": 8, "size": 3, "pool": 2},
         ),
     }
 )

@@ -24,7 +24,7 @@ from convfilter.language.arguments import (
 from convfilter.language.grammar import Argument, Call, Constant, File, Items
 from convfilter.language.presets import PRESETS, Preset
 from convfilter.layers import kernels
-from convfilter.layers.catalogue import LAYERS
+from convfilter.layers.catalogue import LAYERS, REFUSED
 from convfilter.layers.checks import ArgumentError
 from convfilter.layers.convolutions import Kernel
 from convfilter.layers.entry import Computes, Draws, Entry, Kernels
@@ -34,6 +34,7 @@ from convfilter.layers.shapes import Effect
 CONVOLUTION_OPTIONS = ("stride", "padding", "padding_mode", "dilation")  # what presets of one convolution also take
 MOST_LAYERS = 50_000
 DEEPEST = 20  # files and presets inside each other
+_CHOSEN_OUTSIDE = ("device", "dtype")  # arguments that are checked, and mean nothing inside a pipeline
 FLATTENED = ("Flatten", "Linear", "Bilinear", "LazyLinear")  # what gives or takes vectors, and no image
 DROPOUT = ("Dropout", "Dropout1d", "AlphaDropout", "FeatureAlphaDropout")
 
@@ -98,6 +99,24 @@ class Layer:
     def given(self) -> dict[str, Given]:
         """The tensors that the text gives as a whole, by their names in PyTorch."""
         return {name: value for name, value in self.kwargs if isinstance(value, Given)}
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the layer normalises by what training has kept, and nothing is kept yet."""
+        return bool(self.arguments.get("track_running_stats")) and "running_mean" not in self.given
+
+    def constructor(self, channels: int) -> tuple[tuple, tuple[tuple[str, object], ...]]:
+        """Return the arguments that make the layer's module for so many input channels: without names, and with them.
+
+        >>> [layer] = look_up(grammar.read("LazyConv2d(8, 3)"), "LazyConv2d(8, 3)")
+        >>> layer.constructor(4)
+        ((4, 8, 3), ())
+        """
+        if not self.entry.lazy:
+            return self.args, self.kwargs
+        first = signature(LAYERS[self.entry.module].function).positional[0]
+        given = {name: value for name, value in self.arguments.items() if name not in _CHOSEN_OUTSIDE}
+        return _tidy(self.entry.module, (), {first: channels, **given})
 
     @property
     def draws(self) -> Draws:
@@ -194,8 +213,8 @@ class _Meaning:
 
     def unknown(self, call: Call) -> PipelineError:
         flat = call.name.removesuffix("1d").removesuffix("3d") + "2d"
-        if call.name == "BatchNorm2d":
-            reason = "BatchNorm2d says nothing without loaded weights; try InstanceNorm2d"
+        if call.name in REFUSED:
+            reason = f"{call.name}: {REFUSED[call.name]}"
         elif call.name in FLATTENED:
             reason = f"{call.name}: the output must stay an image, and this makes a vector of it; stop before it"
         elif call.name == "Sequential":
@@ -213,6 +232,8 @@ class _Meaning:
     def layer(self, call: Call, over: Mapping[str, tuple[Text, Argument]] = MappingProxyType({})) -> Layer:
         """The layer of a call; ``over`` are arguments from another text that take the place of its own."""
         entry = LAYERS[call.name]
+        if call.printed and entry.printed_only:
+            call = call._replace(arguments=tuple(a for a in call.arguments if not _is_printed_only(a, entry)))
         given = bind(self.text, call, signature(entry.function))
         given = {name: (self.text, node) for name, node in given.items()} | over
         values = {}
@@ -226,7 +247,7 @@ class _Meaning:
 
     def argument(self, entry: Entry, name: str, text: Text, node) -> object:
         """What an argument's node means to a layer: numbers and words, or its weights."""
-        if name not in TENSORS or name not in signature(entry.function).defaults or _is_none(node):
+        if name not in TENSORS or entry.lazy or name not in signature(entry.function).defaults or _is_none(node):
             return value(text, node)
         if name == "weight" and entry.kernels is Kernels.WEIGHT:
             return weight(text, node, f"{entry.name}: {name}")
@@ -247,7 +268,9 @@ class _Meaning:
             if isinstance(one, Given):
                 text, node = given[argument]
                 read_given(text, node, one)
-        return Layer(name, *_tidy(name, rest, values), effect, self.place(call), call.path)
+        notes = tuple(_notes(name, values, call))
+        kept = {key: value for key, value in values.items() if key not in _CHOSEN_OUTSIDE}
+        return Layer(name, *_tidy(name, rest, kept), effect, self.place(call), call.path, notes)
 
     def place(self, node) -> Place:
         return self.stand or Place(self.text.words, node.start, node.end, self.text.file)
@@ -297,14 +320,31 @@ def _read(words: str, file: str) -> tuple[Call | File, ...]:
     return tuple(grammar.read(words, file=file))
 
 
+def _notes(name: str, values: Mapping[str, object], call: Call) -> Iterator[str]:
+    """What a user should know of how a call's arguments were taken."""
+    entry = LAYERS[name]
+    left_out = [argument for argument in entry.unprinted if argument not in values] if call.printed else []
+    if left_out:
+        *others, last = left_out
+        names = f"{', '.join(others)} and {last}" if others else last
+        yield f"{name}: PyTorch does not print {names}; the default is taken"
+    if values.get("device") is not None:
+        yield f"{name}: device={values['device']!r} has no effect: a whole run is on one device"
+
+
+def _is_printed_only(argument: Argument, entry: Entry) -> bool:
+    expected = entry.printed_only.get(argument.name)
+    return expected is not None and isinstance(argument.value, Constant) and argument.value.value == expected
+
+
 def _tidy(name: str, rest: tuple, values: dict) -> tuple[tuple, tuple]:
     """The arguments as a Layer holds them, so that those that mean the same are equal, as are then the layers.
 
     What PyTorch requires stands without a name; of the rest, in PyTorch's order, what is no default. A pair of equal
     numbers, which printed models are full of, is one number.
     """
-    expected = signature(LAYERS[name].function)
-    values = {key: _single(value) for key, value in values.items()}
+    expected, counts = signature(LAYERS[name].function), LAYERS[name].equal_numbers
+    values = {key: _single(value, counts.get(key)) for key, value in values.items()}
     args = (*map(_single, rest), *(values.pop(key) for key in expected.required))
     order = [key for key in expected.defaults if key in values] + [
         key for key in values if key not in expected.defaults
@@ -314,9 +354,10 @@ def _tidy(name: str, rest: tuple, values: dict) -> tuple[tuple, tuple]:
     )
 
 
-def _single(value):
-    if isinstance(value, tuple) and value and all(type(one) in (int, float) and one == value[0] for one in value):
-        return value[0]
+def _single(value, count: int | None = None):
+    """One number for so many equal ones, or for any number of them; anything else as it is."""
+    if isinstance(value, tuple) and value and len(value) == (len(value) if count is None else count):
+        return value[0] if all(type(one) in (int, float) and one == value[0] for one in value) else value
     return value
 
 

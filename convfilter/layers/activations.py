@@ -2,11 +2,15 @@
 
 import math
 
-from convfilter.layers.checks import ArgumentError, choice, flag, number, only, plain, whole
+from convfilter.layers.checks import ArgumentError, choice, flag, number, only, plain, show, whole
 from convfilter.layers.entry import Computes, activation, fixed, like_input, no_scratch, usual_rounding
 from convfilter.layers.given import check_shape
 from convfilter.layers.shapes import Effect
 
+WHY_CHANNELS = {  # why a layer takes no dimension but that of the channels
+    "GLU": "GLU halves the channels; write GLU(dim=1)",
+    **dict.fromkeys(["Softmax", "Softmin", "LogSoftmax"], "the channels of a pixel compete, as in Softmax2d"),
+}
 _GATE = "Without such a bend between them, two convolutions in a row would be no more than one larger convolution."
 
 
@@ -132,6 +136,7 @@ def LogSigmoid() -> Effect:
     keeps_whole=False,
     differs_in_training=False,
     scratch=no_scratch,
+    unprinted=("init",),
     lesson="ReLU whose slope for negative values is learnt, one a channel or one for all.",
 )
 def PReLU(num_parameters=1, init=0.25, device=None, dtype=None, *, weight=None) -> Effect:
@@ -439,6 +444,30 @@ def Threshold(threshold, value, inplace=False) -> Effect:
 
 
 @fixed(
+    computes=Computes.GATE,
+    keeps_whole=False,
+    rounding=usual_rounding,
+    scratch=like_input,
+    lesson=(
+        "One half of the channels are gates for the other half: Sigmoid makes of each gate a share from 0 to 1, by "
+        "which the value is multiplied. The network learns what to let through."
+    ),
+)
+def GLU(dim=-1) -> Effect:
+    """The first half of the channels times Sigmoid of the second half.
+
+    Example: GLU(dim=1)
+    """
+    _over_channels(dim, "GLU")
+
+    def interval(lo, hi, shape):
+        ends = [x * _sigmoid(gate) for x in (lo, hi) for gate in (lo, hi)]
+        return min(ends), max(ends)
+
+    return Effect(divide=2, interval=interval)
+
+
+@fixed(
     computes=Computes.SOFTMAX,
     keeps_whole=False,
     rounding=usual_rounding,
@@ -451,6 +480,66 @@ def Softmax2d() -> Effect:
     Example: Softmax2d()
     """
     return Effect(interval=lambda lo, hi, shape: (1.0, 1.0) if shape[0] == 1 else (0.0, 1.0))
+
+
+@fixed(
+    computes=Computes.SOFTMAX,
+    keeps_whole=False,
+    rounding=usual_rounding,
+    scratch=like_input,
+    lesson="At each pixel the channels compete: the outputs are shares that add up to 1.",
+)
+def Softmax(dim=None) -> Effect:
+    """exp(x) over its sum over all channels, at each pixel, as Softmax2d.
+
+    Example: Softmax(dim=1)
+    """
+    _over_channels(1 if dim is None else dim, "Softmax")  # which PyTorch takes for None, too
+    return Softmax2d.function()
+
+
+@fixed(
+    computes=Computes.SOFTMIN,
+    keeps_whole=False,
+    rounding=usual_rounding,
+    scratch=like_input,
+    lesson="At each pixel the channels compete, and the smallest wins: the outputs are shares that add up to 1.",
+)
+def Softmin(dim=None) -> Effect:
+    """exp(-x) over its sum over all channels, at each pixel.
+
+    Example: Softmin(dim=1)
+    """
+    _over_channels(1 if dim is None else dim, "Softmin")  # which PyTorch takes for None, too
+    return Softmax2d.function()
+
+
+@fixed(
+    computes=Computes.LOG_SOFTMAX,
+    keeps_whole=False,
+    rounding=usual_rounding,
+    scratch=like_input,
+    lesson="The logarithm of Softmax: how far each channel is behind the strongest ones, at each pixel.",
+)
+def LogSoftmax(dim=None) -> Effect:
+    """x less the logarithm of the sum of exp(x) over all channels, at each pixel.
+
+    Example: LogSoftmax(dim=1)
+    """
+    _over_channels(1 if dim is None else dim, "LogSoftmax")  # which PyTorch takes for None, too
+
+    def interval(lo, hi, shape):
+        rivals = (shape[0] - 1) * math.exp(lo - hi)
+        least = lo - hi - math.log(shape[0] - 1 + math.exp(lo - hi)) if shape[0] > 1 else 0.0
+        return least, -math.log1p(rivals)
+
+    return Effect(interval=interval)
+
+
+def _over_channels(dim, name: str) -> None:
+    """Refuse every dimension but that of the channels."""
+    if dim not in (1, -3) or isinstance(dim, bool):
+        raise ArgumentError("dim", f"must be 1, the channels, not {show(dim)}: {WHY_CHANNELS[name]}")
 
 
 def _sigmoid(x: float) -> float:

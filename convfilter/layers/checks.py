@@ -1,6 +1,7 @@
 """Check one argument of a layer; what is wrong is said with the argument's name."""
 
 import math
+import re
 
 
 class ArgumentError(ValueError):
@@ -39,11 +40,20 @@ def pair(value, name: str, least: int = 1, most: int = MOST) -> tuple[int, int]:
     return (whole(value, name, least, most),) * 2
 
 
-def sides(value, name: str) -> tuple[int, int, int, int]:
-    """Return (left, right, top, bottom) of one whole number or four of them, PyTorch's order for padding."""
+def sides(value, name: str, *, two: bool) -> tuple[int, int, int, int]:
+    """Return (left, right, top, bottom) of one whole number or four of them, PyTorch's order for padding.
+
+    ``two`` says that (left, right) alone is taken as well.
+
+    >>> sides(1, "padding", two=True), sides((2, 3), "padding", two=True)
+    ((1, 1, 1, 1), (2, 3, 0, 0))
+    """
     if isinstance(value, tuple):
+        if len(value) == 2 and two:
+            value = (*value, 0, 0)
         if len(value) != 4:
-            raise ArgumentError(name, f"must be one number or four (left, right, top, bottom), not {show(value)}")
+            shape = "two (left, right) or four (left, right, top, bottom)" if two else "four (left, right, top, bottom)"
+            raise ArgumentError(name, f"must be one number or {shape}, not {show(value)}")
         return tuple(whole(v, name, -MOST) for v in value)
     return (whole(value, name, -MOST),) * 4
 
@@ -89,9 +99,14 @@ def only(value, name: str, allowed, why: str) -> None:
 
 
 def plain(device, dtype) -> None:
-    """Refuse what chooses a device or a type inside a pipeline: one run has one of each."""
-    only(device, "device", None, "the whole run is on one device, chosen outside of the pipeline")
-    only(dtype, "dtype", None, "everything is float32")
+    """Refuse a device that gives no values and a type that a run does not have.
+
+    What is left has no meaning inside a pipeline: one run is on one device, chosen outside of it, in float32.
+    """
+    if device is not None and not (isinstance(device, str) and re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", device)):
+        raise ArgumentError("device", f"must be None, 'cpu', 'cuda' or 'mps', not {show(device)}")
+    if dtype not in (None, "float32", "float"):
+        raise ArgumentError("dtype", f"must be torch.float32, which everything is, not {show(dtype)}")
 
 
 def show(value) -> str:

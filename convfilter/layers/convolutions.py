@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from convfilter.layers.checks import ArgumentError, choice, number, pair, plain, show, whole
+from convfilter.layers.checks import ArgumentError, choice, flag, number, pair, plain, show, whole
 from convfilter.layers.entry import (
     Arguments,
     Computes,
@@ -20,10 +20,9 @@ from convfilter.layers.entry import (
 )
 from convfilter.layers.given import Given, check_shape, sum_signs
 from convfilter.layers.matrices import Matrix
-from convfilter.layers.shapes import Effect, Shape, Transposed, Window, count, with_zero
+from convfilter.layers.shapes import MOST_WEIGHTS, Effect, Shape, Transposed, Window, count, with_zero
 
 MODES = ("zeros", "reflect", "replicate", "circular")
-MOST_WEIGHTS = 1_000_000_000  # 4 GB in one layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Kernel:
 
 def _draws(arguments: Arguments) -> Draws:
     """Channels past the list of kernels keep PyTorch's random weights, and so do biases that are not given."""
-    weight = arguments["weight"]
+    weight = arguments.get("weight")
     if isinstance(weight, Given):
         random = arguments["bias"] is True
     else:
@@ -46,14 +45,14 @@ def _draws(arguments: Arguments) -> Draws:
     return Draws.WEIGHTS if random else Draws.NOTHING
 
 
-def _conv_rounding(effect: Effect, arguments: Arguments) -> Rounding:
+def _conv_rounding(effect: Effect, arguments: Arguments, channels: int) -> Rounding:
     """Kernels that the text names by their coefficients, random ones by the largest that PyTorch draws."""
-    channels = arguments["in_channels"] // arguments["groups"]
+    channels //= arguments["groups"]
     weights = channels * effect.rows.size * effect.columns.size
     biases = _bias_numbers(arguments, _drawn(weights))
-    if isinstance(arguments["weight"], Given):
+    if isinstance(arguments.get("weight"), Given):
         return _given_rounding(sum_signs(arguments["weight"]), biases)
-    matrices = [matrix for kernel in arguments["weight"] or () for matrix in kernel.matrices]
+    matrices = [matrix for kernel in arguments.get("weight") or () for matrix in kernel.matrices]
     growth = channels * max(map(_total, matrices), default=0.0)
     if len(matrices) < arguments["out_channels"]:
         growth = max(growth, weights * _drawn(weights))
@@ -62,13 +61,13 @@ def _conv_rounding(effect: Effect, arguments: Arguments) -> Rounding:
     return Rounding(growth, offset=max(map(abs, biases)), keeps_whole=keeps_whole)
 
 
-def _transposed_rounding(effect: Effect, arguments: Arguments) -> Rounding:
+def _transposed_rounding(effect: Effect, arguments: Arguments, channels: int) -> Rounding:
     pixels, groups = effect.rows.size * effect.columns.size, arguments["groups"]
     drawn = _drawn(arguments["out_channels"] // groups * pixels)
     biases = _bias_numbers(arguments, drawn)
-    if isinstance(arguments["weight"], Given):
+    if isinstance(arguments.get("weight"), Given):
         return _given_rounding(sum_signs(arguments["weight"], groups=groups), biases)
-    growth = arguments["in_channels"] // groups * pixels * drawn
+    growth = channels // groups * pixels * drawn
     return Rounding(growth, offset=max(map(abs, biases)), keeps_whole=False)
 
 
@@ -85,7 +84,7 @@ def _bias_numbers(arguments: Arguments, drawn: float) -> list[float]:
     return [drawn] if bias is True else list(bias) if isinstance(bias, tuple) else [float(bias)]
 
 
-def _filter_rounding(effect: Effect, arguments: Arguments) -> Rounding:
+def _filter_rounding(effect: Effect, arguments: Arguments, channels: int) -> Rounding:
     matrices = [matrix for kernel in arguments["kernel"] for matrix in kernel.matrices]
     keeps_whole = all(value == int(value) for matrix in matrices for row in matrix for value in row)
     return Rounding(max(map(_total, matrices)), keeps_whole=keeps_whole)
@@ -199,28 +198,85 @@ def ConvTranspose2d(
     Example: ConvTranspose2d(1, 1, 4, stride=2, padding=1)
     """
     c, out = whole(in_channels, "in_channels"), whole(out_channels, "out_channels")
-    sizes, steps, apart = pair(kernel_size, "kernel_size"), pair(stride, "stride"), pair(dilation, "dilation")
-    pads, more = pair(padding, "padding", 0), pair(output_padding, "output_padding", 0)
-    for extra, most in zip(more, map(max, steps, apart), strict=True):
-        if extra >= most:
-            raise ArgumentError("output_padding", f"must be smaller than stride or dilation, {most}, and it is {extra}")
+    axes = _transposed_axes(kernel_size, stride, padding, output_padding, dilation)
     groups = _groups(groups, c, out)
     biases = _biases(bias, out)
     choice(padding_mode, "padding_mode", ("zeros",))
     plain(device, dtype)
-    shape = c, out // groups, *sizes
+    size = axes[0].size, axes[1].size
+    shape = c, out // groups, *size
     if weight is not None:
         check_shape(weight, "weight", shape)
-    axes = [Transposed(*axis) for axis in zip(sizes, steps, apart, pads, more, strict=True)]
     known = weight is not None and bias is not True
     return Effect(
         *axes,
         in_channels=c,
         out_channels=out,
-        parameters=_weights(c, out // groups, sizes) + (0 if bias is False else out),
+        parameters=_weights(c, out // groups, size) + (0 if bias is False else out),
         interval=_weighted(lambda: sum_signs(weight, groups=groups), biases, axes) if known else None,
         tensors=_tensors(shape, bias, out),
     )
+
+
+@entry(
+    module="Conv2d",
+    lazy=True,
+    kernels=Kernels.NONE,
+    computes=Computes.CONVOLUTION,
+    formula=None,
+    keeps_whole=False,
+    differs_in_training=False,
+    draws=_draws,
+    rounding=_conv_rounding,
+    scratch=_conv_scratch,
+    lesson=(
+        "Conv2d for as many channels as the layer before gives, so that this number need not be written: a small "
+        "window slides over the picture, and at each place its values are weighted and added up."
+    ),
+)
+def LazyConv2d(
+    out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True, padding_mode="zeros",
+    device=None, dtype=None,
+) -> Effect:  # fmt: skip
+    """Conv2d for as many channels as its input has.
+
+    Example: LazyConv2d(8, 3, padding='same')
+    """
+    out = whole(out_channels, "out_channels")
+    window = _windows(kernel_size, stride, padding, dilation, padding_mode, same_needs_stride_1=True)
+    plain(device, dtype)
+    return _lazy(window, out, groups, bias, (window[0].size, window[1].size))
+
+
+@entry(
+    module="ConvTranspose2d",
+    lazy=True,
+    kernels=Kernels.NONE,
+    computes=Computes.TRANSPOSED,
+    formula=None,
+    keeps_whole=False,
+    differs_in_training=False,
+    draws=_draws,
+    rounding=_transposed_rounding,
+    scratch=_transposed_scratch,
+    lesson=(
+        "ConvTranspose2d for as many channels as the layer before gives, so that this number need not be written: "
+        "every input pixel adds the kernel, times its value, to a larger output."
+    ),
+)
+def LazyConvTranspose2d(
+    out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, bias=True, dilation=1,
+    padding_mode="zeros", device=None, dtype=None,
+) -> Effect:  # fmt: skip
+    """ConvTranspose2d for as many channels as its input has.
+
+    Example: LazyConvTranspose2d(1, 4, stride=2, padding=1)
+    """
+    out = whole(out_channels, "out_channels")
+    axes = _transposed_axes(kernel_size, stride, padding, output_padding, dilation)
+    choice(padding_mode, "padding_mode", ("zeros",))
+    plain(device, dtype)
+    return _lazy(axes, out, groups, bias, (axes[0].size, axes[1].size))
 
 
 @entry(
@@ -321,6 +377,29 @@ def _windows(kernel_size, stride, padding, dilation, padding_mode, same_needs_st
         Window(size, step, dil, before, after, mode=mode)
         for size, step, dil, (before, after) in zip(sizes, steps, apart, pads, strict=True)
     ]
+
+
+def _transposed_axes(kernel_size, stride, padding, output_padding, dilation) -> list[Transposed]:
+    sizes, steps, apart = pair(kernel_size, "kernel_size"), pair(stride, "stride"), pair(dilation, "dilation")
+    pads, more = pair(padding, "padding", 0), pair(output_padding, "output_padding", 0)
+    for extra, most in zip(more, map(max, steps, apart), strict=True):
+        if extra >= most:
+            raise ArgumentError("output_padding", f"must be smaller than stride or dilation, {most}, and it is {extra}")
+    return list(map(Transposed, sizes, steps, apart, pads, more))
+
+
+def _lazy(axes, out: int, groups, bias, size: tuple[int, int]) -> Effect:
+    """The Effect of a convolution that takes any number of channels, a multiple of its groups."""
+    groups = whole(groups, "groups")
+    if out % groups:
+        raise ArgumentError("groups", f"must divide out_channels {out}, and {groups} does not")
+    return Effect(
+        *axes,
+        out_channels=out,
+        divide=groups,
+        parameters=out if flag(bias, "bias") else 0,
+        parameters_per_channel=_weights(1, out // groups, size),
+    )
 
 
 def _groups(groups, c, out) -> int:

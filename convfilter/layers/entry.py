@@ -41,8 +41,15 @@ class Computes(Enum):
     PADDING = "padding"
     MAGNITUDE = "magnitude"
     SOFTMAX = "softmax2d"
+    LOG_SOFTMAX = "log softmax"
+    SOFTMIN = "softmin"
+    GATE = "gate"  # half of the channels times Sigmoid of the other half
+    CHANNELS = "channels"  # in another order
     RESPONSE = "response"
-    NORMALISED = "affine"
+    CROSS_RESPONSE = "cross response"
+    NORMALISED = "affine"  # by the mean and the variance of a channel or of several, or by kept ones
+    LAYER_NORM = "layer norm"
+    ROOT_MEAN_SQUARE = "root mean square"
     CURVE = "curve"  # of the input's own pixel alone
 
 
@@ -79,29 +86,26 @@ class Rounding:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One kind of layer.
-
-    ``function(**arguments)`` gives its Effect. ``module`` is the class that computes it, of torch.nn or of our own.
-    ``formula`` is, for a layer that computes a CURVE, JavaScript's expression of it, in which ``x`` is the value, ``c``
-    its channel, ``weight`` the module's weights, and every other name one of the layer's arguments or a function of
-    report/curves.js; None for the other layers. ``keeps_whole`` says that whole numbers stay whole numbers (for
-    a layer with kernels: where ``rounding`` says that its own are whole), ``differs_in_training`` that PyTorch does
-    something else before ``eval()``. ``draws(arguments)`` says what is random, ``rounding(effect, arguments)`` how far
-    rounding can go, and ``scratch(effect, arguments, input, output)`` how many floats PyTorch holds beside the input
-    and the output, whose shapes these are. ``lesson`` says what the layer does and what it is for, to a learner.
-    """
+    """One kind of layer: the function that checks its arguments and gives its Effect, and the facts that others ask."""
 
     function: Callable[..., Effect]
-    module: str
+    module: str  # the class that computes it, of torch.nn or of our own
+    lazy: bool  # whether that class takes the number of input channels before the layer's own arguments
     kernels: Kernels
     computes: Computes
+    # Of a CURVE: the JavaScript expression that gives it. In it ``x`` is the value, ``c`` its channel, ``weight`` the
+    # module's weights, and any other name an argument of the layer or a function of report/curves.js.
     formula: str | None
-    keeps_whole: bool
-    differs_in_training: bool
+    keeps_whole: bool  # whether whole numbers stay whole; with kernels: where ``rounding`` says that its own are
+    differs_in_training: bool  # whether PyTorch does something else before ``eval()``
     draws: Callable[[Arguments], Draws]
-    rounding: Callable[[Effect, Arguments], Rounding]
-    scratch: Callable[[Effect, Arguments, Shape, Shape], int]
-    lesson: str
+    rounding: Callable[[Effect, Arguments, int], Rounding]  # with so many input channels
+    scratch: Callable[[Effect, Arguments, Shape, Shape], int]  # floats held beside an input and an output
+    unprinted: tuple[str, ...]  # arguments that PyTorch leaves out where it prints the layer
+    printed_only: Mapping[str, object]  # what PyTorch prints as arguments and does not take, with its value
+    # For an argument: as how many equal numbers one number counts. As any number where nothing is said.
+    equal_numbers: Mapping[str, int]
+    lesson: str  # what the layer does and what it is for, to a learner
 
     @property
     def name(self) -> str:
@@ -127,12 +131,7 @@ def draws_nothing(arguments: Arguments) -> Draws:
     return Draws.NOTHING
 
 
-def draws_weights(arguments: Arguments) -> Draws:
-    """The fact of a layer whose weights are random whatever its arguments."""
-    return Draws.WEIGHTS
-
-
-def usual_rounding(effect: Effect, arguments: Arguments) -> Rounding:
+def usual_rounding(effect: Effect, arguments: Arguments, channels: int) -> Rounding:
     """The fact of a layer whose values and rounding are as large as those of most layers."""
     return Rounding()
 
@@ -148,11 +147,13 @@ def like_input(effect: Effect, arguments: Arguments, shape: Shape, output: Shape
 
 
 def entry(**facts) -> Callable[[Callable[..., Effect]], Entry]:
-    """Return a decorator that makes an Entry of a layer's function; ``facts`` are Entry's other fields, but ``module``.
+    """Return a decorator that makes an Entry of a layer's function; ``facts`` are Entry's other fields.
 
-    The module is the class of torch.nn that has the layer's name, unless it is said.
+    What most layers have in common need not be said: the module is the class of torch.nn that has the layer's name, it
+    is not lazy, PyTorch prints all its arguments, and any equal numbers are the same as one of them.
     """
-    return lambda function: Entry(function, **{"module": function.__name__, **facts})
+    usual = {"lazy": False, "unprinted": (), "printed_only": {}, "equal_numbers": {}}
+    return lambda function: Entry(function, **{**usual, "module": function.__name__, **facts})
 
 
 fixed = partial(  # the same for every seed, in training too, and no weights to choose

@@ -4,6 +4,8 @@ from convfilter.layers.checks import ArgumentError, flag, number, show
 from convfilter.layers.entry import activation, no_scratch
 from convfilter.layers.shapes import Effect, unchanged
 
+_NOTHING = "here, as always outside of training, nothing happens."
+
 
 @activation(
     formula="x",
@@ -13,7 +15,7 @@ from convfilter.layers.shapes import Effect, unchanged
     lesson="Nothing happens here: what comes in goes out.",
 )
 def Identity(*args, **kwargs) -> Effect:
-    """What comes in; arguments are taken and mean nothing.
+    """The input, unchanged; arguments are taken and mean nothing.
 
     Example: Identity()
     """
@@ -25,10 +27,10 @@ def Identity(*args, **kwargs) -> Effect:
     keeps_whole=True,
     differs_in_training=True,
     scratch=no_scratch,
-    lesson="In training, values are dropped at random; here, as always outside of training, nothing happens.",
+    lesson=f"In training, values are dropped at random; {_NOTHING}",
 )
 def Dropout(p=0.5, inplace=False) -> Effect:
-    """What comes in: values are dropped in training only.
+    """The input, unchanged: values are dropped in training only.
 
     Example: Dropout(0.5)
     """
@@ -43,11 +45,58 @@ def Dropout(p=0.5, inplace=False) -> Effect:
     keeps_whole=True,
     differs_in_training=True,
     scratch=no_scratch,
-    lesson="In training, whole channels are dropped at random; here, as always outside of training, nothing happens.",
+    lesson=f"In training, whole channels are dropped at random; {_NOTHING}",
 )
 def Dropout2d(p=0.5, inplace=False) -> Effect:
-    """What comes in: channels are dropped in training only.
+    """The input, unchanged: channels are dropped in training only.
 
     Example: Dropout2d(0.5)
+    """
+    return Dropout.function(p, inplace)
+
+
+@activation(
+    formula="x",
+    keeps_whole=True,
+    differs_in_training=True,
+    scratch=no_scratch,
+    lesson=f"In training, values are dropped at random so that mean and variance stay, as SELU needs it; {_NOTHING}",
+)
+def AlphaDropout(p=0.5, inplace=False) -> Effect:
+    """The input, unchanged: values are dropped in training only.
+
+    Example: AlphaDropout(0.5)
+    """
+    return Dropout.function(p, inplace)
+
+
+@activation(
+    formula="x",
+    keeps_whole=True,
+    differs_in_training=True,
+    scratch=no_scratch,
+    lesson=(
+        f"In training, whole channels are dropped at random so that mean and variance stay, as SELU needs; {_NOTHING}"
+    ),
+)
+def FeatureAlphaDropout(p=0.5, inplace=False) -> Effect:
+    """The input, unchanged: channels are dropped in training only.
+
+    Example: FeatureAlphaDropout(0.5)
+    """
+    return Dropout.function(p, inplace)
+
+
+@activation(
+    formula="x",
+    keeps_whole=True,
+    differs_in_training=True,
+    scratch=no_scratch,
+    lesson=f"In training, whole channels are dropped at random; {_NOTHING}",
+)
+def Dropout3d(p=0.5, inplace=False) -> Effect:
+    """The input, unchanged: channels are dropped in training only.
+
+    Example: Dropout3d(0.5)
     """
     return Dropout.function(p, inplace)

@@ -16,13 +16,13 @@ from convfilter.layers.entry import (
 from convfilter.layers.shapes import Adaptive, Effect, Scattered, Shape, Window, unchanged, with_zero
 
 
-def _root_rounding(effect: Effect, arguments: Arguments) -> Rounding:
+def _root_rounding(effect: Effect, arguments: Arguments, channels: int) -> Rounding:
     """Measured on a constant input: 5e-7 of what comes out."""
     power, pixels = arguments["norm_type"], effect.rows.size * effect.columns.size
     return Rounding(growth=pixels ** (1 / power) if power > 0 else 1.0)
 
 
-def _part_rounding(effect: Effect, arguments: Arguments) -> Rounding:
+def _part_rounding(effect: Effect, arguments: Arguments, channels: int) -> Rounding:
     """Measured on a constant input: 7e-6 of its value in means of up to 15,000 pixels."""
     return Rounding(roughness=20.0)
 
@@ -62,6 +62,7 @@ def MaxPool2d(kernel_size, stride=None, padding=0, dilation=1, return_indices=Fa
     keeps_whole=False,
     rounding=usual_rounding,
     scratch=no_scratch,
+    unprinted=("ceil_mode", "count_include_pad", "divisor_override"),
     lesson="Each window becomes its mean: a smaller, calmer picture in which single bright pixels lose their say.",
 )
 def AvgPool2d(
@@ -92,6 +93,7 @@ def AvgPool2d(
     keeps_whole=True,
     differs_in_training=False,
     draws=lambda arguments: Draws.PLACES,
+    unprinted=("kernel_size", "output_size", "output_ratio"),
     rounding=usual_rounding,
     scratch=_indices,
     lesson=(

@@ -7,7 +7,7 @@ from convfilter.layers.shapes import Adaptive, Effect, Resize, Window, unchanged
 _PADDING = "Padding adds a rim, so that the layers after it do not make the picture smaller."
 
 
-def _blend_rounding(effect: Effect, arguments: Arguments) -> Rounding:
+def _blend_rounding(effect: Effect, arguments: Arguments, channels: int) -> Rounding:
     """Measured on a constant input: 1.8e-6 of its value."""
     return Rounding(roughness=5.0 if arguments["mode"] == "bicubic" else 1.0)
 
@@ -17,10 +17,11 @@ def _blend_rounding(effect: Effect, arguments: Arguments) -> Rounding:
     keeps_whole=True,
     rounding=usual_rounding,
     scratch=no_scratch,
+    equal_numbers={"padding": 4},
     lesson=f"Zeros, black, are put around the picture. {_PADDING}",
 )
 def ZeroPad2d(padding) -> Effect:
-    """Zeros around the picture: one width, or (left, right, top, bottom); negative ones crop.
+    """Zeros around the picture: one width, or (left, right), or (left, right, top, bottom); negative ones crop.
 
     Example: ZeroPad2d((1, 1, 2, 0))
     """
@@ -32,10 +33,11 @@ def ZeroPad2d(padding) -> Effect:
     keeps_whole=False,
     rounding=usual_rounding,
     scratch=no_scratch,
+    equal_numbers={"padding": 4},
     lesson=f"One number is put around the picture. {_PADDING}",
 )
 def ConstantPad2d(padding, value) -> Effect:
-    """A constant around the picture: one width, or (left, right, top, bottom); negative ones crop.
+    """A constant around the picture: one width, or (left, right), or (left, right, top, bottom); negative ones crop.
 
     Example: ConstantPad2d(2, 3.5)
     """
@@ -50,10 +52,11 @@ def ConstantPad2d(padding, value) -> Effect:
     keeps_whole=True,
     rounding=usual_rounding,
     scratch=no_scratch,
+    equal_numbers={"padding": 4},
     lesson=f"The picture is continued as in a mirror. {_PADDING}",
 )
 def ReflectionPad2d(padding) -> Effect:
-    """The picture mirrored around its edge pixels: one width, or (left, right, top, bottom).
+    """The picture mirrored around its edge pixels: one width, or (left, right, top, bottom); negative ones crop.
 
     Example: ReflectionPad2d(2)
     """
@@ -65,10 +68,11 @@ def ReflectionPad2d(padding) -> Effect:
     keeps_whole=True,
     rounding=usual_rounding,
     scratch=no_scratch,
+    equal_numbers={"padding": 4},
     lesson=f"The outermost pixels are repeated outwards. {_PADDING}",
 )
 def ReplicationPad2d(padding) -> Effect:
-    """The edge pixels repeated outwards: one width, or (left, right, top, bottom).
+    """The edge pixels repeated outwards: one width, or (left, right, top, bottom); negative ones crop.
 
     Example: ReplicationPad2d(2)
     """
@@ -80,10 +84,11 @@ def ReplicationPad2d(padding) -> Effect:
     keeps_whole=True,
     rounding=usual_rounding,
     scratch=no_scratch,
+    equal_numbers={"padding": 4},
     lesson=f"The picture is continued from its opposite side, as if it were a tile. {_PADDING}",
 )
 def CircularPad2d(padding) -> Effect:
-    """The picture repeated like a tile: one width, or (left, right, top, bottom).
+    """The picture repeated like a tile: one width, or (left, right, top, bottom); negative ones crop.
 
     Example: CircularPad2d(2)
     """
@@ -95,6 +100,7 @@ def CircularPad2d(padding) -> Effect:
     keeps_whole=False,
     rounding=_blend_rounding,
     scratch=no_scratch,
+    unprinted=("align_corners", "recompute_scale_factor"),
     lesson=(
         "More pixels, but no more detail: the new ones are copied from the nearest one, or blended from the ones "
         "around."
@@ -135,6 +141,60 @@ def Upsample(size=None, scale_factor=None, mode="nearest", align_corners=None, r
 
 
 @fixed(
+    computes=Computes.BLEND,
+    keeps_whole=True,
+    rounding=usual_rounding,
+    scratch=no_scratch,
+    printed_only={"mode": "nearest"},
+    lesson="More pixels, but no more detail: each new one is a copy of the nearest old one. Upsample does the same.",
+)
+def UpsamplingNearest2d(size=None, scale_factor=None) -> Effect:
+    """The picture enlarged (or made smaller) by copying the nearest pixels: Upsample's mode='nearest'.
+
+    Example: UpsamplingNearest2d(scale_factor=2)
+    """
+    return Upsample.function(size, scale_factor)
+
+
+@fixed(
+    computes=Computes.BLEND,
+    keeps_whole=False,
+    rounding=usual_rounding,
+    scratch=no_scratch,
+    printed_only={"mode": "bilinear"},
+    lesson=(
+        "More pixels, but no more detail: the new ones are blended from the old ones around them, so that the corners "
+        "of both pictures lie on each other. Upsample does the same with mode='bilinear' and align_corners=True."
+    ),
+)
+def UpsamplingBilinear2d(size=None, scale_factor=None) -> Effect:
+    """The picture enlarged (or made smaller) by blending: Upsample's mode='bilinear' with align_corners=True.
+
+    Example: UpsamplingBilinear2d(scale_factor=2)
+    """
+    return Upsample.function(size, scale_factor, "bilinear", True)
+
+
+@fixed(
+    computes=Computes.CHANNELS,
+    keeps_whole=True,
+    rounding=usual_rounding,
+    scratch=no_scratch,
+    lesson=(
+        "The channels are dealt out anew, so that each group of the next layer gets some of every group: how networks "
+        "with grouped convolutions let their groups talk to each other."
+    ),
+)
+def ChannelShuffle(groups) -> Effect:
+    """The channels in another order: the first of each group, then the second of each, and so on.
+
+    Example: ChannelShuffle(1)
+    """
+    groups = whole(groups, "groups")
+    return Effect(multiply=groups, divide=groups, interval=unchanged)
+
+
+@fixed(
     computes=Computes.SHUFFLE,
     keeps_whole=True,
     rounding=usual_rounding,
@@ -167,9 +227,7 @@ def PixelUnshuffle(downscale_factor) -> Effect:
 
 
 def _pad(padding, mode) -> list[Window]:
-    left, right, top, bottom = sides(padding, "padding")
-    if mode != "zeros" and min(left, right, top, bottom) < 0:
-        raise ArgumentError("padding", f"must not be negative here, and it is {show(padding)}; ZeroPad2d can crop")
+    left, right, top, bottom = sides(padding, "padding", two=mode == "zeros")
     return [Window(before=top, after=bottom, mode=mode), Window(before=left, after=right, mode=mode)]
 
 

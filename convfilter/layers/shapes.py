@@ -8,6 +8,7 @@ from fractions import Fraction
 from convfilter.layers.checks import LARGEST
 
 Shape = tuple[int, int, int]  # (C, H, W)
+MOST_WEIGHTS = 1_000_000_000  # 4 GB in one layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,13 @@ class Window:
         Raises:
             ValueError: the padding cannot be made from ``n`` inputs, or no output is left.
         """
-        pad = max(self.before, self.after)
+        pad, left = max(self.before, self.after), n + min(self.before, 0) + min(self.after, 0)
+        if self.mode == "zeros" and left < 0:
+            raise ValueError(f"at most {n} pixels can be cropped, and {n - left} are")
         if self.mode == "reflect" and pad >= n:
             raise ValueError(f"at most {n - 1} pixels can be padded by reflection, and padding is {pad}")
-        if self.mode == "circular" and pad > n:
-            raise ValueError(f"at most {n} pixels can be padded in a circle, and padding is {pad}")
+        if self.mode == "circular" and pad > left:
+            raise ValueError(f"at most {max(0, left)} pixels can be padded in a circle, and padding is {pad}")
         if self.mode == "divide" and n % self.stride:
             raise ValueError(f"that is no multiple of {self.stride}")
         padded = n + self.before + self.after
@@ -69,6 +72,23 @@ class Window:
     def reach(self, start: int, stop: int, n: int) -> tuple[int, int]:
         """Return the inputs [lo, hi) that outputs [start, stop) see; outside [0, n) is padding."""
         return start * self.stride - self.before, (stop - 1) * self.stride - self.before + self.span
+
+    def source(self, place: int, n: int) -> int | None:
+        """Return which of ``n`` inputs gives the value at a place, in or outside of them; None for a pad of zeros.
+
+        >>> [Window(mode=mode).source(-2, 5) for mode in ("reflect", "replicate", "circular", "zeros")]
+        [2, 0, 3, None]
+        """
+        if 0 <= place < n:
+            return place
+        if self.mode == "reflect":
+            return -place if place < 0 else 2 * (n - 1) - place
+        if self.mode == "replicate":
+            return min(max(place, 0), n - 1)
+        if self.mode == "circular":  # of what is left where the other side is cropped
+            first, last = max(0, -self.before), n + min(0, self.after)
+            return first + (place - first) % (last - first)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +155,8 @@ class Resize:
         count = self.length(n)
         if self.align:
             return (n - 1) / (count - 1) if count > 1 else 0.0
+        if self.taps < 3 and not self.exact and (count == n or (count == 2 * n and self.taps == 1)):
+            return n / count  # whatever the factor, PyTorch copies
         return 1 / self.factor if self.factor and self.fixed_scale else n / count
 
     def reach(self, start: int, stop: int, n: int) -> tuple[int, int]:
@@ -241,8 +263,11 @@ class Effect:
         comes = "comes" if c == 1 else "come"
         if self.in_channels is not None and c != self.in_channels:
             raise ValueError(f"it takes {count(self.in_channels, 'channel')}, and {c:,} {comes} in")
-        if c * self.multiply % self.divide:
+        if c % self.divide:
             raise ValueError(f"it takes a multiple of {self.divide} channels, and {c:,} {comes} in")
+        if self.parameters_for(c) > MOST_WEIGHTS:
+            weights = f"it has {self.parameters_for(c):,} weights and biases with {count(c, 'channel')}"
+            raise ValueError(f"{weights}, and {MOST_WEIGHTS:,} is the most")
         return self.out_channels or c * self.multiply // self.divide
 
     def output(self, shape: Shape) -> Shape:

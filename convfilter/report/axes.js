@@ -6,7 +6,7 @@ function taps(axis, i, n) {
   if (axis.kind === "window") {
     for (let k = 0; k < axis.size; k++) {
       const j = i * axis.stride - axis.before + k * axis.dilation;
-      out.push({ k, j: inside(j, n, axis.mode), from: j, outside: j < 0 || j >= n, weight: 1 });
+      out.push({ k, j: inside(j, n, axis), from: j, outside: j < 0 || j >= n, weight: 1 });
     }
   } else if (axis.kind === "transposed") {
     for (let k = axis.size - 1; k >= 0; k--) {
@@ -29,11 +29,15 @@ function taps(axis, i, n) {
   return out;
 }
 
-function inside(j, n, mode) {
+// The input whose value stands at a place in or outside of n inputs; null for a pad of zeros.
+function inside(j, n, { mode, before, after }) {
   if (j >= 0 && j < n) return j;
   if (mode === "replicate") return j < 0 ? 0 : n - 1;
   if (mode === "reflect") return j < 0 ? -j : 2 * (n - 1) - j;
-  if (mode === "circular") return ((j % n) + n) % n;
+  if (mode === "circular") { // of what is left where the other side is cropped
+    const first = Math.max(0, -before), left = n + Math.min(0, after) - first;
+    return first + ((((j - first) % left) + left) % left);
+  }
   return null;
 }
 

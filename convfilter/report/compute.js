@@ -67,6 +67,40 @@ const TENSORS = (() => {
       for (let c = 0, i = 0; c < channels; c++) for (let n = 0; n < size; n++, i++) sums[n] += data[i] * data[i];
       return Float32Array.from(sums, Math.sqrt);
     },
+    softmin: (layer, { shape, data }) => KINDS.softmax2d(layer, { shape, data: data.map((x) => -x) }),
+    "log softmax"(layer, { shape: [channels], data }) {
+      const size = data.length / channels, top = new Float32Array(size).fill(-Infinity), sums = new Float64Array(size);
+      const out = new Float32Array(data.length);
+      for (let c = 0, i = 0; c < channels; c++) for (let n = 0; n < size; n++, i++) top[n] = Math.max(top[n], data[i]);
+      for (let c = 0, i = 0; c < channels; c++) for (let n = 0; n < size; n++, i++) sums[n] += Math.exp(data[i] - top[n]);
+      for (let c = 0, i = 0; c < channels; c++) for (let n = 0; n < size; n++, i++) out[i] = data[i] - top[n] - Math.log(sums[n]);
+      return out;
+    },
+    gate(layer, { data }) {
+      const half = data.length / 2;
+      return Float32Array.from({ length: half }, (_, i) => data[i] * sigmoid(data[half + i]));
+    },
+    channels({ groups }, { shape: [channels], data }) {
+      const size = data.length / channels, out = new Float32Array(data.length);
+      for (let c = 0; c < channels; c++) {
+        const from = (c % groups) * (channels / groups) + Math.floor(c / groups);
+        out.set(data.subarray(from * size, (from + 1) * size), c * size);
+      }
+      return out;
+    },
+    "cross response"({ size: count, alpha, beta, k }, { shape: [channels], data }) {
+      const size = data.length / channels, reach = Math.floor((count - 1) / 2 + 1), out = new Float32Array(data.length);
+      for (let n = 0; n < size; n++) {
+        for (let c = 0; c < channels; c++) {
+          let squares = c < reach ? 0 : data[n] ** 2; // PyTorch never takes channel 0 off its sum
+          for (let other = Math.max(0, c - reach + 1); other < Math.min(channels, c + reach); other++) squares += data[other * size + n] ** 2;
+          out[c * size + n] = data[c * size + n] / (k + (alpha * squares) / count) ** beta;
+        }
+      }
+      return out;
+    },
+    "layer norm": (layer, input) => normalise(layer, input, true),
+    "root mean square": (layer, input) => normalise(layer, input, false),
     softmax2d(layer, { shape: [channels], data }) {
       const size = data.length / channels, top = new Float32Array(size).fill(-Infinity), sums = new Float64Array(size);
       const out = new Float32Array(data.length);
@@ -102,17 +136,33 @@ const TENSORS = (() => {
     },
   };
 
-  // The mean of each channel (or of each of as many groups of channels) and the root of its variance.
+  // The mean of each channel (or of each group of channels, once for each of them) and the root of its variance.
   function statistics(layer, { shape: [channels], data }) {
-    const mean = [], root = [], size = data.length / channels;
-    for (let c = 0; c < channels; c++) {
+    const mean = [], root = [], groups = layer.groups ?? channels, size = data.length / groups;
+    for (let g = 0; g < groups; g++) {
       let total = 0, squares = 0;
-      for (let i = c * size; i < (c + 1) * size; i++) total += data[i];
-      for (let i = c * size; i < (c + 1) * size; i++) squares += (data[i] - total / size) ** 2;
-      mean.push(total / size);
-      root.push(Math.sqrt(Math.fround(squares / size) + layer.eps));
+      for (let i = g * size; i < (g + 1) * size; i++) total += data[i];
+      for (let i = g * size; i < (g + 1) * size; i++) squares += (data[i] - total / size) ** 2;
+      for (let c = 0; c < channels / groups; c++) {
+        mean.push(total / size);
+        root.push(Math.sqrt(Math.fround(squares / size) + layer.eps));
+      }
     }
     return { mean, root };
+  }
+
+  // Runs of `length` values next to each other: each value, less their mean where it is to be taken off, over how large they are.
+  function normalise({ length, eps }, { data }, shifted) {
+    const out = new Float32Array(data.length);
+    for (let start = 0; start < data.length; start += length) {
+      let total = 0, squares = 0;
+      for (let i = start; i < start + length; i++) total += data[i];
+      const mean = shifted ? total / length : 0;
+      for (let i = start; i < start + length; i++) squares += (data[i] - mean) ** 2;
+      const root = Math.sqrt(Math.fround(squares / length) + eps);
+      for (let i = start; i < start + length; i++) out[i] = (data[i] - mean) / root;
+    }
+    return out;
   }
 
   function convolve(layer, input, [channels, height, width], weights) {
@@ -161,7 +211,7 @@ const TENSORS = (() => {
     const [channels, h, w] = input.shape;
     const [tall, wide] = [[rows, height], [columns, width]].map(([axis, n]) => (n - 1) * axis.stride + axis.dilation * (axis.size - 1) + 1);
     if (!rows.before && !columns.before && tall <= h && wide <= w) return { data: input.data, height: h, width: w };
-    const places = (axis, count, n) => Int32Array.from({ length: count }, (_, i) => inside(i - axis.before, n, axis.mode) ?? -1);
+    const places = (axis, count, n) => Int32Array.from({ length: count }, (_, i) => inside(i - axis.before, n, axis) ?? -1);
     return { data: fill(input, channels, h, w, places(rows, tall, h), places(columns, wide, w), 0), height: tall, width: wide };
   }
 
@@ -179,7 +229,7 @@ const TENSORS = (() => {
     return out;
   }
 
-  const origins = (axis, count, n) => Int32Array.from({ length: count }, (_, i) => inside(i - axis.before, n, axis.mode) ?? -1);
+  const origins = (axis, count, n) => Int32Array.from({ length: count }, (_, i) => inside(i - axis.before, n, axis) ?? -1);
 
   function transpose(layer, input, [channels, height, width], weights) {
     const { rows, columns, groups, bias } = layer, [all, h, w] = input.shape, ins = all / groups, outs = channels / groups;

@@ -228,7 +228,8 @@ function makePipelines(vocabulary) {
     for (const one of LAYERS[name].arguments) {
       if (!(one.name in given)) continue;
       let value = given[one.name];
-      if (Array.isArray(value) && value.length && value.every((x) => typeof x === "number" && x === value[0])) value = one.name === "bias" ? value : value[0];
+      const alike = Array.isArray(value) && value.length === (LAYERS[name].equal?.[one.name] ?? value.length); // so many equal numbers are one
+      if (alike && value.length && value.every((x) => typeof x === "number" && x === value[0])) value = one.name === "bias" ? value : value[0];
       if (!("default" in one) || JSON.stringify(value) !== JSON.stringify(one.default)) kept[one.name] = value;
     }
     return { name, given: kept, kernels };
@@ -252,9 +253,12 @@ function makePipelines(vocabulary) {
     return value.map((one) => whole(one, name, least, most));
   }
 
-  function sides(value, name) {
+  // `two`: whether (left, right) alone is taken as well.
+  function sides(value, name, two) {
     if (!Array.isArray(value)) return Array(4).fill(whole(value, name, -MOST));
-    if (value.length !== 4) throw wrong(name, `must be one number or four (left, right, top, bottom), not ${show(value)}`);
+    if (value.length === 2 && two) value = [...value, 0, 0];
+    const shape = two ? "two (left, right) or four (left, right, top, bottom)" : "four (left, right, top, bottom)";
+    if (value.length !== 4) throw wrong(name, `must be one number or ${shape}, not ${show(value)}`);
     return value.map((one) => whole(one, name, -MOST));
   }
 
@@ -288,7 +292,7 @@ function makePipelines(vocabulary) {
 
   function convolution(layer, given) {
     const own = LAYERS[layer.name].rest === "kernel"; // Filter2d: each kernel on each channel by itself
-    const c = own ? null : whole(given.in_channels, "in_channels"), out = own ? null : whole(given.out_channels, "out_channels");
+    const c = own || LAYERS[layer.name].lazy ? null : whole(given.in_channels, "in_channels"), out = own ? null : whole(given.out_channels, "out_channels");
     if (own && !layer.kernels.length) throw wrong("kernel", "is missing; give one or more, such as Filter2d(sobel_x)");
     const matrices = own ? sameSize(layer.kernels.flatMap((kernel) => kernel.matrices)) : layer.kernels.flatMap((kernel) => kernel.matrices);
     const sizes = own ? [matrices[0].length, matrices[0][0].length] : pair(given.kernel_size, "kernel_size");
@@ -313,6 +317,7 @@ function makePipelines(vocabulary) {
         numbers: (channels) => ({ groups: channels, bias: [] }),
       };
     }
+    if (LAYERS[layer.name].lazy) return lazily(rows, columns, out, given, sizes, (channels, groups) => [out, channels / groups, ...sizes]);
     const groups = groupsOf(given.groups, c, out), biases = biasesOf(given.bias, out), count = checkWeights(c / groups, out, sizes);
     checkKernels(layer.kernels, matrices, out, sizes);
     return {
@@ -322,17 +327,29 @@ function makePipelines(vocabulary) {
     };
   }
 
+  // A convolution that takes the channels that its input has, a multiple of its groups.
+  function lazily(rows, columns, out, given, sizes, weights) {
+    const groups = whole(given.groups, "groups");
+    if (out % groups) throw wrong("groups", `must divide out_channels ${out}, and ${groups} does not`);
+    const biases = flag(given.bias, "bias") ? out : 0, each = checkWeights(1, out / groups, sizes);
+    return {
+      rows, columns, outs: out, divide: groups, parameters: (channels) => channels * each + biases,
+      weights: (channels) => weights(channels, groups), biases, known: null, matrices: [], numbers: () => ({ groups }),
+    };
+  }
+
   function transposed(layer, given) {
-    const c = whole(given.in_channels, "in_channels"), out = whole(given.out_channels, "out_channels");
+    const { lazy } = LAYERS[layer.name], c = lazy ? null : whole(given.in_channels, "in_channels"), out = whole(given.out_channels, "out_channels");
     const sizes = pair(given.kernel_size, "kernel_size"), steps = pair(given.stride, "stride"), apart = pair(given.dilation, "dilation");
     const pads = pair(given.padding, "padding", 0), more = pair(given.output_padding, "output_padding", 0);
     more.forEach((extra, i) => {
       const most = Math.max(steps[i], apart[i]);
       if (extra >= most) throw wrong("output_padding", `must be smaller than stride or dilation, ${most}, and it is ${extra}`);
     });
-    const groups = groupsOf(given.groups, c, out), biases = biasesOf(given.bias, out);
+    const groups = lazy ? given.groups : groupsOf(given.groups, c, out), biases = lazy ? null : biasesOf(given.bias, out);
     choice(given.padding_mode, "padding_mode", ["zeros"]);
     const [rows, columns] = [0, 1].map((i) => ({ kind: "transposed", size: sizes[i], stride: steps[i], dilation: apart[i], padding: pads[i], more: more[i] }));
+    if (lazy) return lazily(rows, columns, out, given, sizes, (channels) => [channels, out / groups, ...sizes]);
     const count = checkWeights(c, out / groups, sizes);
     return {
       rows, columns, ins: c, outs: out, parameters: () => count + (given.bias === false ? 0 : out),
@@ -421,13 +438,14 @@ function makePipelines(vocabulary) {
   }
 
   function padding(layer, given) {
-    const { mode } = LAYERS[layer.name], [left, right, top, bottom] = sides(given.padding, "padding");
+    const { mode } = LAYERS[layer.name], [left, right, top, bottom] = sides(given.padding, "padding", LAYERS[layer.name].mode === "zeros");
     const value = "value" in given ? real(given.value, "value", { finite: false }) : 0;
-    if (mode !== "zeros" && Math.min(left, right, top, bottom) < 0) throw wrong("padding", `must not be negative here, and it is ${show(given.padding)}; ZeroPad2d can crop`);
     return { rows: windowOf(1, 1, { before: top, after: bottom, mode }), columns: windowOf(1, 1, { before: left, after: right, mode }), numbers: () => ({ value }) };
   }
 
   function upsample(layer, given) {
+    const { mode: only } = LAYERS[layer.name]; // of UpsamplingNearest2d and UpsamplingBilinear2d
+    if (only) given = { ...given, mode: only, align_corners: only === "bilinear" ? true : null, recompute_scale_factor: null };
     const mode = choice(given.mode, "mode", ["nearest", "nearest-exact", "bilinear", "bicubic", "area"]);
     if ((given.size === null) === (given.scale_factor === null)) throw wrong("size", "or scale_factor must be given, and not both");
     if (given.align_corners !== null) {
@@ -463,20 +481,51 @@ function makePipelines(vocabulary) {
   }
 
   function affine(layer, given) {
-    const c = whole(given.num_features, "num_features"), eps = real(given.eps, "eps", { above: 0 });
+    if ("num_groups" in given) return groupNorm(given);
+    if (given.process_group) throw wrong("process_group", `must be None, for nothing is trained here, not ${show(given.process_group)}`);
+    const c = LAYERS[layer.name].lazy ? null : whole(given.num_features, "num_features"), eps = real(given.eps, "eps", { above: 0 });
     if (given.momentum !== null) real(given.momentum, "momentum");
-    const learnt = flag(given.affine, "affine") ? 1 + flag(given.bias, "bias") : 0, still = flag(given.track_running_stats, "track_running_stats");
-    const ones = Array(c).fill(1), zeros = Array(c).fill(0);
-    const never = still ? { mean: zeros, root: Array(c).fill(Math.sqrt(1 + eps)) } : { mean: null, root: null }; // never trained
+    const learnt = flag(given.affine, "affine") + (flag(given.bias, "bias") && given.affine), still = flag(given.track_running_stats, "track_running_stats");
+    const all = (channels, value) => Array(channels).fill(value);
+    const never = (n) => (still ? { mean: all(n, 0), root: all(n, Math.sqrt(1 + eps)) } : { mean: null, root: null }); // never trained
     const axis = still ? POINT : { kind: "whole" };
     return {
-      rows: axis, columns: axis, ins: c, outs: c, pixels: still ? 1 : 2, parameters: () => learnt * c, seen: [POINT, POINT],
-      numbers: () => ({ eps, weight: ones, bias: zeros, ...never }),
+      rows: axis, columns: axis, ins: c, outs: c, pixels: still ? 1 : 2, parameters: (n) => learnt * n, seen: [POINT, POINT],
+      numbers: (n) => ({ eps, weight: all(n, 1), bias: all(n, 0), ...never(n) }),
     };
   }
 
+  function groupNorm(given) {
+    const groups = whole(given.num_groups, "num_groups"), c = whole(given.num_channels, "num_channels");
+    if (c % groups) throw wrong("num_groups", `must divide num_channels ${c}, and ${groups} does not`);
+    const eps = real(given.eps, "eps", { above: 0 }), learnt = flag(given.affine, "affine") + (flag(given.bias, "bias") && given.affine);
+    const axis = { kind: "whole" };
+    return {
+      rows: axis, columns: axis, ins: c, outs: c, pixels: c === groups ? 2 : 1, parameters: () => learnt * c, seen: [POINT, POINT],
+      numbers: () => ({ eps, groups, weight: Array(c).fill(1), bias: Array(c).fill(0), mean: null, root: null }),
+    };
+  }
+
+  // LayerNorm and RMSNorm: `length` values next to each other are normalised together.
+  function normalised(layer, given) {
+    const shape = Array.isArray(given.normalized_shape) ? given.normalized_shape : [given.normalized_shape];
+    if (shape.length < 1 || shape.length > 3) throw wrong("normalized_shape", `must be W, (H, W) or (C, H, W), not ${show(given.normalized_shape)}`);
+    shape.forEach((size) => whole(size, "normalized_shape"));
+    const eps = given.eps === null ? 2 ** -23 : real(given.eps, "eps", { above: 0 }), length = shape.reduce((all, size) => all * size, 1);
+    const learnt = flag(given.elementwise_affine, "elementwise_affine") + ("bias" in given && flag(given.bias, "bias") && given.elementwise_affine);
+    const [w, h = null, c = null] = [...shape].reverse(), axis = (size) => (size === null ? POINT : { kind: "whole", only: size });
+    return { rows: axis(h), columns: axis(w), ins: c, outs: c, parameters: () => learnt * length, numbers: () => ({ eps, length }) };
+  }
+
+  // A layer whose one argument is the dimension of the channels.
+  function overChannels(layer, given) {
+    if ("dim" in given && given.dim !== 1 && given.dim !== -3 && (given.dim !== null || layer.name === "GLU")) throw wrong("dim", `must be 1, the channels, not ${show(given.dim)}: ${LAYERS[layer.name].limits.dim.why}`);
+    return nothing();
+  }
+
   function response(layer, given) {
-    whole(given.size, "size", 1, 100);
+    if (LAYERS[layer.name].kind === "response") whole(given.size, "size", 1, 100);
+    else whole(given.size, "size");
     const { size, alpha, beta, k } = given;
     for (const [name, value] of Object.entries({ alpha, beta, k })) real(value, name);
     return { rows: POINT, columns: POINT, numbers: () => ({ size, alpha, beta, k }) };
@@ -509,7 +558,10 @@ function makePipelines(vocabulary) {
   const nothing = () => ({ rows: POINT, columns: POINT, numbers: () => ({}) });
   const EFFECTS = {
     convolution, transposed, maximum: pooling, mean: pooling, power: pooling, fractional: pooling, padding, blend: upsample, shuffle,
-    unshuffle, affine, response, curve, softmax2d: nothing, magnitude: () => ({ ...nothing(), outs: 1 }),
+    unshuffle, affine, response, "cross response": response, curve, softmax2d: overChannels, softmin: overChannels, "log softmax": overChannels,
+    gate: (layer, given) => ({ ...overChannels(layer, given), divide: 2 }), "layer norm": normalised, "root mean square": normalised,
+    channels: (layer, given) => ({ ...nothing(), multiply: whole(given.groups, "groups"), divide: given.groups, numbers: () => ({ groups: given.groups }) }),
+    magnitude: () => ({ ...nothing(), outs: 1 }),
   };
 
   const effectOf = (layer) => EFFECTS[LAYERS[layer.name].kind](layer, argumentsOf(layer));
@@ -519,8 +571,10 @@ function makePipelines(vocabulary) {
   function lengthOf(axis, n) {
     if (axis.kind === "window") {
       const { before, after, mode, stride, ceil } = axis, pad = Math.max(before, after), reach = spanOf(axis);
+      const left = n + Math.min(before, 0) + Math.min(after, 0);
+      if (mode === "zeros" && left < 0) throw new Problem(`at most ${n} pixels can be cropped, and ${n - left} are`);
       if (mode === "reflect" && pad >= n) throw new Problem(`at most ${n - 1} pixels can be padded by reflection, and padding is ${pad}`);
-      if (mode === "circular" && pad > n) throw new Problem(`at most ${n} pixels can be padded in a circle, and padding is ${pad}`);
+      if (mode === "circular" && pad > left) throw new Problem(`at most ${Math.max(0, left)} pixels can be padded in a circle, and padding is ${pad}`);
       if (mode === "divide" && n % stride) throw new Problem(`that is no multiple of ${stride}`);
       const padded = n + before + after, rest = padded - reach;
       let outputs = (ceil ? Math.ceil(rest / stride) : Math.floor(rest / stride)) + 1;
@@ -546,6 +600,7 @@ function makePipelines(vocabulary) {
       return outputs;
     }
     if (axis.kind === "parts") return axis.like ? lengthOf(axis.like, n) : (axis.count ?? n);
+    if (axis.kind === "whole" && axis.only && axis.only !== n) throw new Problem(`normalized_shape says ${axis.only}`);
     return n;
   }
 
@@ -555,6 +610,8 @@ function makePipelines(vocabulary) {
   function scaleOf(axis, n) {
     const outputs = lengthOf(axis, n);
     if (axis.align) return outputs > 1 ? (n - 1) / (outputs - 1) : 0;
+    const copies = axis.taps < 3 && !axis.exact && (outputs === n || (outputs === 2 * n && axis.taps === 1));
+    if (copies) return n / outputs; // whatever the factor, PyTorch copies
     return axis.factor && axis.fixed ? 1 / axis.factor : n / outputs;
   }
 
@@ -656,7 +713,7 @@ function makePipelines(vocabulary) {
         const effect = effectOf(layer), output = outputOf(effect, layer, shape), axes = [effect.rows, effect.columns];
         fields = fields.map((field, i) => fieldThrough(field, axes[i], shape[i + 1]));
         const sliding = axes.every((axis) => axis.kind === "window" || axis.kind === "transposed") && "kernel_size" in argumentsOf(layer);
-        const own = effect.matrices !== undefined && !("in_channels" in argumentsOf(layer));
+        const own = effect.matrices !== undefined && LAYERS[layer.name].rest === "kernel";
         rows.push({
           layer, effect, input: shape, shape: output, parameters: effect.parameters?.(shape[0]) ?? 0,
           sums: axes.map((axis, i) => sumOf(axis, shape[i + 1], sliding || own)),
@@ -674,10 +731,14 @@ function makePipelines(vocabulary) {
     return { rows, error };
   }
 
-  function outputOf({ rows, columns, ins, outs, multiply = 1, divide = 1, pixels = 1 }, layer, [c, h, w]) {
+  function outputOf({ rows, columns, ins, outs, multiply = 1, divide = 1, pixels = 1, parameters }, layer, [c, h, w]) {
     const comes = c === 1 ? "comes" : "come";
-    if (ins && c !== ins) throw new Problem(`it takes ${count(ins, "channel")}, and ${group(c)} ${comes} in; write ${layer.name}(${c}, ...)`);
-    if ((c * multiply) % divide) throw new Problem(`it takes a multiple of ${divide} channels, and ${group(c)} ${comes} in`);
+    const hint = ["in_channels", "num_features", "num_parameters"].includes(LAYERS[layer.name].arguments[0]?.name) ? `; write ${layer.name}(${c}, ...)` : "";
+    if (ins && c !== ins) throw new Problem(`it takes ${count(ins, "channel")}, and ${group(c)} ${comes} in${hint}`);
+    if (c % divide) throw new Problem(`it takes a multiple of ${divide} channels, and ${group(c)} ${comes} in`);
+    if (parameters && parameters(c) > MOST_WEIGHTS) {
+      throw new Problem(`it has ${group(parameters(c))} weights and biases with ${count(c, "channel")}, and ${group(MOST_WEIGHTS)} is the most`);
+    }
     if (h * w < pixels) throw new Problem(`it needs at least ${pixels} pixels, and the picture is ${w}x${h} here`);
     const along = (axis, n, name) => {
       try {

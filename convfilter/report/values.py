@@ -16,7 +16,11 @@ from convfilter.layers.entry import Computes
 from convfilter.layers.shapes import Adaptive, Axis, Resize, Shape, Transposed, Whole, Window
 
 BINS = 40
-RULES = frozenset(Computes) - {Computes.SCATTERED_MAXIMUM}  # what report/rules.js computes
+RULES = {  # what the page's script computes
+    *(Computes.CONVOLUTION, Computes.TRANSPOSED, Computes.MAXIMUM, Computes.MEAN, Computes.POWER_MEAN, Computes.BLEND),
+    *(Computes.SHUFFLE, Computes.UNSHUFFLE, Computes.PADDING, Computes.MAGNITUDE, Computes.SOFTMAX, Computes.RESPONSE),
+    *(Computes.NORMALISED, Computes.CURVE),
+}
 
 
 @dataclass(frozen=True)
@@ -155,10 +159,15 @@ def rule(layer: Layer) -> str:
     >>> [rule(layer) for layer in parse("edge | ReLU | MaxPool2d(2)").layers]
     ['convolution', 'curve', 'maximum']
     """
-    computes = layer.entry.computes
+    computes, axes = layer.entry.computes, (layer.effect.rows, layer.effect.columns)
     if computes is Computes.BLEND and isinstance(layer.effect.rows, Adaptive):
         computes = Computes.MEAN
-    return computes.value if computes in RULES else "unknown"
+    return computes.value if computes in RULES and not any(map(_wraps_a_part, axes)) else "unknown"
+
+
+def _wraps_a_part(axis: Axis) -> bool:
+    """Whether circular padding repeats a picture that is cropped on the other side, which the script cannot do."""
+    return isinstance(axis, Window) and axis.mode == "circular" and min(axis.before, axis.after) < 0
 
 
 def _numbers(kind: str, layer: Layer, module: nn.Module, x: torch.Tensor) -> dict:
@@ -195,7 +204,10 @@ def _affine(module: nn.Module, x: torch.Tensor) -> dict:
     """What a normalisation comes to for this picture: subtract, divide, and the learnt scale and shift."""
     mean, variance = getattr(module, "running_mean", None), getattr(module, "running_var", None)
     if mean is None:
-        mean, variance = x.double().mean((1, 2)), x.double().var((1, 2), unbiased=False)
+        together = len(x) // getattr(module, "num_groups", len(x))  # channels
+        groups = x.double().unflatten(0, (-1, together)).flatten(1)
+        mean, variance = groups.mean(1).repeat_interleave(together), groups.var(1, unbiased=False)
+        variance = variance.repeat_interleave(together)
     root = (variance.float().double() + module.eps).sqrt()  # a float's infinity, where PyTorch's overflows
     weight = torch.ones(len(root)) if module.weight is None else module.weight.detach()
     bias = torch.zeros(len(root)) if module.bias is None else module.bias.detach()

@@ -10,6 +10,7 @@ from convfilter.language.arguments import Text, bind, kernel, signature, value
 from convfilter.language.pipeline import Pipeline, parse
 from convfilter.language.presets import PRESETS
 from convfilter.language.resolve import Layer
+from convfilter.layers.activations import WHY_CHANNELS
 from convfilter.layers.catalogue import LAYERS
 from convfilter.layers.entry import Entry, Kernels
 from convfilter.layers.kernels import KERNELS
@@ -25,8 +26,7 @@ MENU = {  # values of the kernels' arguments that a menu offers beside the defau
 LARGEST = 19  # rows of a kernel that the menu offers besides the defaults
 LIMITS = {  # what the elementwise layers refuse
     "CELU": {"alpha": {"not": 0}},
-    "Dropout": {"p": {"from": 0, "to": 1}},
-    "Dropout2d": {"p": {"from": 0, "to": 1}},
+    **{name: {"p": {"from": 0, "to": 1}} for name in LAYERS if name.endswith(("Dropout", "Dropout2d", "Dropout3d"))},
     "GELU": {"approximate": {"choices": ["none", "tanh"]}},
     "Hardtanh": {
         "min_val": {"finite": False},
@@ -34,6 +34,7 @@ LIMITS = {  # what the elementwise layers refuse
     },
     "PReLU": {"num_parameters": {"whole": True}},
     "RReLU": {"upper": {"than": {"how": "least", "name": "lower"}}},
+    **{name: {"dim": {"why": why}} for name, why in WHY_CHANNELS.items()},
     "Softplus": {"beta": {"above": 0}},
     "Softshrink": {"lambd": {"least": 0}},
 }  # fmt: skip
@@ -44,8 +45,9 @@ def write_vocabulary(pipeline: Pipeline) -> dict:
 
     ``layers`` holds for each layer the ``kind`` of its arithmetic (as in ``Computes``), its ``arguments`` in order (a
     name, the default where there is one, ``keyword`` where it has no place), ``rest`` (the name of ``*args``), whether
-    it takes ``kernels`` by name, its ``sentence`` and ``lesson``, an ``example``, the ``mode`` of a padding layer, and
-    the ``limits`` of an elementwise one. ``kernels`` holds the ``signatures`` of all kernels, and those whose
+    it takes ``kernels`` by name, whether it is ``lazy``, as how many ``equal`` numbers one counts, its ``sentence`` and
+    ``lesson``, an ``example``, the ``mode`` of a padding layer or of one that enlarges in one way, and the ``limits``
+    of its arguments, where these are numbers. ``kernels`` holds the ``signatures`` of all kernels, and those whose
     coefficients are ``known``: of each the text, the values of all its arguments, and its matrices. The menu's are
     among them, and those that the pipeline names.
 
@@ -86,6 +88,12 @@ def _layer(entry: Entry) -> dict:
         about["anything"] = True
     if entry.kernels is Kernels.WEIGHT:
         about["kernels"] = True
+    if entry.lazy:
+        about["lazy"] = True
+    if entry.equal_numbers:
+        about["equal"] = dict(entry.equal_numbers)
+    if "mode" in entry.printed_only:
+        about["mode"] = entry.printed_only["mode"]
     if about["kind"] == "padding":
         about["mode"] = _mode(parse(entry.example).layers[0])
     if entry.name in LIMITS:

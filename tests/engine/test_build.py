@@ -26,13 +26,13 @@ def random_chain(rng, shape, most=5):
             try:
                 with torch.no_grad():
                     y = random_layers.by_hand(name, arguments).eval()(torch.zeros(1, *shape))
-            except RuntimeError:
+            except (RuntimeError, ValueError):
                 continue
             if 0 < y.numel() < 200_000 and y.shape[1] <= 64:
-                chain.append((name, arguments, random_layers.write(rng, name, arguments)))
+                chain.append((name, arguments, random_layers.write(rng, name, arguments), shape[0]))
                 shape = tuple(y.shape[1:])
                 break
-    return chain, rng.choice([" | ", "|", "\n| ", " |\n  "]).join(text for _, _, text in chain)
+    return chain, rng.choice([" | ", "|", "\n| ", " |\n  "]).join(text for _, _, text, _ in chain)
 
 
 @pytest.mark.parametrize("batch", range(16))
@@ -46,7 +46,7 @@ def test_a_random_pipeline_equals_the_sequential_built_by_hand(batch):
         x = torch.rand(1, *shape) * rng.choice([1, 255])
 
         torch.manual_seed(seed)
-        by_hand = nn.Sequential(*[random_layers.by_hand(name, arguments) for name, arguments, _ in chain]).eval()
+        by_hand = nn.Sequential(*[random_layers.by_hand(name, arguments, c) for name, arguments, _, c in chain]).eval()
         with torch.no_grad():
             expected = by_hand(x)
 
@@ -68,7 +68,7 @@ def test_a_printed_model_parses_to_the_pipeline_that_builds_it(batch):
     for _ in range(25):
         chain, text = random_chain(rng, (2, 15, 13))
         lost = {"FractionalMaxPool2d", "Filter2d", "Magnitude"}  # prints nothing of itself; is no torch module
-        if any(name in lost or "weight" in arguments for name, arguments, _ in chain):
+        if any(name in lost or "weight" in arguments for name, arguments, *_ in chain):
             continue
         network = build(parse(text), channels=2)
         again = build(parse(repr(network)), channels=2)

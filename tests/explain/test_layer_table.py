@@ -290,7 +290,7 @@ LONG = "Filter2d(gabor(21, theta=0.5), gabor(21, theta=1), gabor(21, theta=2), g
 TEXTS = {
     "edge": (512, 512),
     "tutorial": (640, 480),
-    " | ".join(["block", "Conv2d(8, 8, 3) | ReLU | MaxPool2d(2)"]): (512, 512),
+    "block | block": (512, 512),
     "ConvTranspose2d(1, 1, 3, stride=2) | AdaptiveAvgPool2d((5, 7))": (100, 200),
     f"{LONG} | Magnitude": (10_000, 10_000),
     "Conv2d(1, 64, 7) | Conv2d(64, 512, 99) | FractionalMaxPool2d(3, output_ratio=0.7)": (123_456, 1_000_000),

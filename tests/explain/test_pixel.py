@@ -3,16 +3,18 @@ import re
 
 import numpy as np
 import pytest
+import random_layers
 import torch
 from click.testing import CliRunner
 from PIL import Image
 from random_pipelines import random_pipeline
 
-from convfilter import UsageError, parse
+from convfilter import PipelineError, UsageError, parse
 from convfilter.cli.main import cli
 from convfilter.engine.build import activations, build
 from convfilter.explain.pixel.grids import CHOSEN, PADDING, Cell, Grid, write_grids
 from convfilter.explain.pixel.trace import Place, explain_pixel, write_steps
+from convfilter.layers.catalogue import LAYERS
 
 NOISE = torch.from_numpy(np.random.default_rng(5).integers(0, 256, (1, 1, 30, 34)).astype(np.float32))
 
@@ -66,6 +68,28 @@ def sum_of_magnitudes(step):
     """What rounding is proportional to."""
     grids = [grids[-1] for grids, _ in step.working.equations]
     return 1e-3 + sum(abs(cell.value) for grid in grids for row in grid.rows for cell in row)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_layers_sum_is_the_networks_own_value(name):
+    rng = random.Random(name)
+    generator = torch.Generator().manual_seed(3)
+    done = 0
+    while done < 4:
+        shape = (rng.choice([1, 2, 4]), rng.randint(5, 12), rng.randint(5, 12))
+        x = torch.rand(1, *shape, generator=generator) * 6 - 3
+        pipeline = parse(random_layers.write(rng, name, random_layers.LAYERS[name](rng, *shape)))
+        try:
+            c, h, w = pipeline.shapes(shape)[-1]
+        except PipelineError:
+            continue
+        network = build(pipeline, channels=shape[0])
+        for parameter in network.parameters():  # as training might leave them
+            parameter += 0.1 * torch.rand(parameter.shape, generator=generator)
+        for y, x_ in ((0, 0), (h - 1, w - 1), (rng.randrange(h), rng.randrange(w))):
+            [step] = explain_pixel(pipeline, network, x, Place(rng.randrange(c), y, x_))
+            assert step.working.total == pytest.approx(step.value, rel=2e-5, abs=2e-5), (str(pipeline), step)
+        done += 1
 
 
 def test_a_convolution_by_hand():

@@ -207,7 +207,7 @@ NASTY = [
         "flip(edge)",
         "flip()",
     ),
-    *("@missing", "nn.", "torch.", "Sequential", "Sequential()", "(0): ReLU()", "BatchNorm2d(1)"),
+    *("@missing", "nn.", "torch.", "Sequential", "Sequential()", "(0): ReLU()", "Unfold(2)"),
     *("weight=", "padding=", "stride=2", "size=", "sigma=2", "device='cuda'"),
 ]
 

@@ -63,8 +63,11 @@ def test_a_random_pipeline_is_written_so_that_it_reads_back_equal():
         ("Hardtanh(-inf, inf)", "Hardtanh(min_val=-inf, max_val=inf)"),
         ("Identity(54, unused='it\"s', other=(1,))", "Identity(54, unused='it\"s', other=1)"),
         ("Filter2d([[1, -2.5], [1e-3, 1/4]], stride=2)", "Filter2d([[1, -2.5], [0.001, 0.25]], stride=2)"),
-        ("blur(sigma=2, stride=2) | block", "Filter2d(gaussian(sigma=2), stride=2) | Conv2d(1, 8, 3, padding='same')"
-         " | ReLU() | MaxPool2d(3, stride=1, padding=1)"),
+        ("blur(sigma=2, stride=2) | block", "Filter2d(gaussian(sigma=2), stride=2) | LazyConv2d(8, 3, padding='same')"
+         " | ReLU() | MaxPool2d(2)"),
+        ("ZeroPad2d((1, 1)) | LayerNorm((9, 9)) | LayerNorm((5,))", "ZeroPad2d((1, 1)) | LayerNorm((9, 9)) | "
+         "LayerNorm((5,))"),
+        ("Conv2d(1, 2, 3, device='cuda:0', dtype=torch.float32)", "Conv2d(1, 2, 3)"),
     ],
 )  # fmt: skip
 def test_how_a_pipeline_is_written(text, written):
@@ -291,3 +294,35 @@ def test_a_printed_alexnet_is_what_torch_has():
     classifier = nn.Sequential(nn.Dropout(), nn.Linear(256, 10))
     printed = str(nn.ModuleDict({"features": features, "classifier": classifier})).replace("ModuleDict", "AlexNet")
     assert str(build(parse(printed))).replace("ReLU()", "ReLU(inplace=True)") == str(features.eval())
+
+
+@pytest.mark.parametrize(
+    ("text", "notes"),
+    [
+        ("AvgPool2d(2)", ()),
+        ("nn.Sequential(nn.AvgPool2d(2), nn.PReLU())", ()),
+        ("Sequential((0): AvgPool2d(kernel_size=2, stride=2, padding=0))",
+         ("AvgPool2d: PyTorch does not print ceil_mode, count_include_pad and divisor_override; "
+          "the default is taken",)),
+        ("Sequential((0): AvgPool2d(kernel_size=2, ceil_mode=True, count_include_pad=False, divisor_override=3))", ()),
+        ("Sequential((0): PReLU(num_parameters=1) (1): PReLU(num_parameters=1))",
+         ("PReLU: PyTorch does not print init; the default is taken",)),
+        ("Sequential((0): Upsample(scale_factor=2.0, mode='bilinear'))",
+         ("Upsample: PyTorch does not print align_corners and recompute_scale_factor; the default is taken",)),
+        ("Sequential((0): UpsamplingBilinear2d(scale_factor=2.0, mode='bilinear'))", ()),
+        ("Conv2d(1, 1, 3, device='cuda')", ("Conv2d: device='cuda' has no effect: a whole run is on one device",)),
+        ("Conv2d(1, 1, 3, dtype=torch.float32)", ()),
+        ("BatchNorm2d(1) | BatchNorm2d(1)",
+         ("BatchNorm2d: without a trained network's mean and variance it is the identity",)),
+        ("BatchNorm2d(1, track_running_stats=False) | InstanceNorm2d(1)", ()),
+        ("LazyInstanceNorm2d()",
+         ("LazyInstanceNorm2d: without a trained network's mean and variance it is the identity",)),
+    ],
+)  # fmt: skip
+def test_a_note_says_what_the_text_leaves_open(text, notes):
+    assert parse(text).notes == notes
+
+
+def test_a_printed_mode_that_is_not_the_layers_own_is_refused():
+    with pytest.raises(PipelineError, match="UpsamplingNearest2d has no argument 'mode'"):
+        parse("Sequential((0): UpsamplingNearest2d(scale_factor=2.0, mode='bicubic'))")

@@ -11,7 +11,7 @@ OPTIONS = {
     "edge": ["size"], "tutorial": ["size"], "sobel": [], "prewitt": [], "scharr": [], "roberts": [], "laplace": [],
     "outline": [], "log": ["sigma"], "blur": ["sigma"], "box": ["size"], "sharpen": [], "unsharp": ["sigma", "amount"],
     "emboss": [], "motion": ["size", "angle"], "compass": [], "gabor": ["size", "wavelength"],
-    "block": ["size", "pool"],
+    "block": ["channels", "size", "pool"],
 }  # fmt: skip
 CHANNELS = {"tutorial": 2, "compass": 8, "gabor": 4, "block": 8}
 SEVERAL_LAYERS = {"sobel", "prewitt", "scharr", "roberts", "block"}
@@ -26,7 +26,8 @@ def test_a_preset_keeps_the_pictures_size_and_says_what_it_does(name):
     pipeline = parse(name)
     c, h, w = pipeline.shapes((1, 61, 47))[-1]
     shrinks = 4 if name in ("edge", "tutorial") else 0
-    assert (c, h, w) == (CHANNELS.get(name, 1), 61 - shrinks, 47 - shrinks)
+    smaller = 2 if name == "block" else 1
+    assert (c, h, w) == (CHANNELS.get(name, 1), (61 - shrinks) // smaller, (47 - shrinks) // smaller)
     assert build(pipeline)(torch.rand(1, 1, 61, 47)).shape[1:] == (c, h, w)
     assert PRESETS[name].help.split("\n")[0].endswith((".", "Unpadded.")) and pipeline.name == name
 
@@ -58,7 +59,7 @@ def test_a_preset_stands_for_its_layers_within_a_pipeline():
         "Filter2d",
         "Filter2d",
         "Magnitude",
-        "Conv2d",
+        "LazyConv2d",
         "ReLU",
         "MaxPool2d",
     ]
@@ -217,3 +218,9 @@ def test_an_options_value_is_not_read_as_another_option():
     assert preset.write({"sigma": "'{amount}'", "amount": "3"}) == "unsharp('{amount}', '3')"
     assert preset.write({}) == "unsharp(1, '2')"
     assert Preset("edge", "").write({"size": "3"}) == "edge"
+
+
+def test_blocks_chain_and_each_halves_the_picture():
+    pipeline = parse("block | block(channels=16) | block")
+    assert [c for c, _, _ in pipeline.shapes((1, 64, 40))[::3]] == [8, 16, 8]
+    assert pipeline.shapes((1, 64, 40))[-1] == (8, 8, 5)

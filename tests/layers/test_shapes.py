@@ -9,9 +9,11 @@ from convfilter import PipelineError, parse
 from convfilter.layers.catalogue import LAYERS
 from convfilter.layers.shapes import Adaptive, Effect, Resize, Transposed, Whole, Window
 
-UNKNOWN = {"ConvTranspose2d"}  # random weights
+UNKNOWN = {"ConvTranspose2d", "LazyConv2d", "LazyConvTranspose2d"}  # random weights
 TIGHT = set(random_layers.LAYERS) - {
-    *("Softmax2d", "InstanceNorm2d", "LocalResponseNorm", "ConvTranspose2d"),  # bounds that only odd pictures reach
+    *("Softmax2d", "Softmax", "Softmin", "InstanceNorm2d", "LazyInstanceNorm2d", "BatchNorm2d", "SyncBatchNorm"),
+    *("LazyBatchNorm2d", "GroupNorm", "LayerNorm", "RMSNorm", "LocalResponseNorm", "CrossMapLRN2d"),
+    *("GLU", "LogSoftmax", "ConvTranspose2d", "LazyConvTranspose2d", "LazyConv2d"),  # bounds that odd pictures reach
     *("Conv2d", "Filter2d", "LPPool2d", "Upsample", "AvgPool2d", "AdaptiveAvgPool2d", "Magnitude"),  # sums and means
 }
 

@@ -23,7 +23,7 @@ def convolve(layer: Layer, conv: nn.Module, view: View, place: Place) -> Working
     share = view.channels // conv.groups
     first = place.channel // (conv.out_channels // conv.groups) * share
     pairs = {
-        first + c: (view.window(first + c, ys, xs, rows.mode), _cells(kernel))
+        first + c: (view.window(first + c, ys, xs, (rows, columns)), _cells(kernel))
         for c, kernel in enumerate(conv.weight[place.channel].tolist())
     }
     bias = None if conv.bias is None else conv.bias[place.channel].item()

@@ -34,8 +34,15 @@ ARITHMETIC = {
     Computes.PADDING: formulas.pad,
     Computes.MAGNITUDE: formulas.magnitude,
     Computes.SOFTMAX: formulas.softmax,
+    Computes.SOFTMIN: formulas.softmax,
+    Computes.LOG_SOFTMAX: formulas.log_softmax,
+    Computes.GATE: formulas.gate,
+    Computes.CHANNELS: formulas.reorder,
     Computes.RESPONSE: formulas.respond,
+    Computes.CROSS_RESPONSE: formulas.respond_across,
     Computes.NORMALISED: formulas.normalise,
+    Computes.LAYER_NORM: formulas.normalise,
+    Computes.ROOT_MEAN_SQUARE: formulas.divide_by_size,
     Computes.CURVE: formulas.apply,
 }
 

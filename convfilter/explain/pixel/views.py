@@ -45,20 +45,25 @@ class View:
         return self.values[:, place.y - self.top, place.x - self.left].double()
 
     def window(
-        self, channel: int, ys: Sequence[int], xs: Sequence[int], mode: str = "zeros", padding: float = 0.0
+        self,
+        channel: int,
+        ys: Sequence[int],
+        xs: Sequence[int],
+        axes: tuple[Window, Window] = (Window(), Window()),
+        padding: float = 0.0,
     ) -> Cells:
         """Return the values at rows ``ys`` and columns ``xs``; those outside are padding, marked as such.
 
-        Padding is of the value ``padding`` where the mode is zeros.
+        The axes say where it takes its values from, and ``padding`` is its value where they say zeros.
         """
-        return tuple(tuple(self.cell(channel, y, x, mode, padding) for x in xs) for y in ys)
+        return tuple(tuple(self.cell(channel, y, x, axes, padding) for x in xs) for y in ys)
 
-    def cell(self, channel: int, y: int, x: int, mode: str, padding: float) -> Cell:
+    def cell(self, channel: int, y: int, x: int, axes: tuple[Window, Window], padding: float) -> Cell:
         inside = 0 <= y < self.height and 0 <= x < self.width
-        if not inside and mode == "zeros":
+        row, column = axes[0].source(y, self.height), axes[1].source(x, self.width)
+        if row is None or column is None:
             return Cell(padding, PADDING)
-        place = Place(channel, come_from(y, self.height, mode), come_from(x, self.width, mode))
-        return Cell(self.at(place), PLAIN if inside else PADDING)
+        return Cell(self.at(Place(channel, row, column)), PLAIN if inside else PADDING)
 
 
 @dataclass(frozen=True)
@@ -83,17 +88,6 @@ def steps(axis: Axis, at: int, n: int) -> list[int]:
     if isinstance(axis, Window):
         return [at * axis.stride - axis.before + axis.dilation * tap for tap in range(axis.size)]
     return list(range(*axis.reach(at, at + 1, n)))
-
-
-def come_from(at: int, n: int, mode: str) -> int:
-    """Return the pixel in [0, n) whose value padding at ``at`` takes.
-
-    >>> [come_from(-2, 5, mode) for mode in ("reflect", "replicate", "circular")]
-    [2, 0, 3]
-    """
-    if mode == "reflect":
-        return n - 1 - abs(n - 1 - abs(at))
-    return at % n if mode == "circular" else min(max(at, 0), n - 1)
 
 
 def middle(channel: int, ys: Sequence[int], xs: Sequence[int], view: View) -> Place:
