@@ -157,9 +157,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             {"size": 21, "wavelength": 6.0},
         ),
         "block": Preset(
-            "LazyConv2d({channels}, {size}, padding='same') | ReLU() | MaxPool2d({pool})",
-            "A block of a convolutional network with random weights: Conv2d, ReLU, MaxPool2d. It halves the picture.",
-            {"channels": 8, "size": 3, "pool": 2},
+            "LazyConv2d(8, {size}, padding='same') | ReLU() | MaxPool2d({pool})",
+            "A block of a convolutional network with random weights: Conv2d, ReLU, MaxPool2d; 8 channels of half the size.",
+            {"size": 3, "pool": 2},
         ),
     }
 )

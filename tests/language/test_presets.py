@@ -11,7 +11,7 @@ OPTIONS = {
     "edge": ["size"], "tutorial": ["size"], "sobel": [], "prewitt": [], "scharr": [], "roberts": [], "laplace": [],
     "outline": [], "log": ["sigma"], "blur": ["sigma"], "box": ["size"], "sharpen": [], "unsharp": ["sigma", "amount"],
     "emboss": [], "motion": ["size", "angle"], "compass": [], "gabor": ["size", "wavelength"],
-    "block": ["channels", "size", "pool"],
+    "block": ["size", "pool"],
 }  # fmt: skip
 CHANNELS = {"tutorial": 2, "compass": 8, "gabor": 4, "block": 8}
 SEVERAL_LAYERS = {"sobel", "prewitt", "scharr", "roberts", "block"}
@@ -221,6 +221,6 @@ def test_an_options_value_is_not_read_as_another_option():
 
 
 def test_blocks_chain_and_each_halves_the_picture():
-    pipeline = parse("block | block(channels=16) | block")
-    assert [c for c, _, _ in pipeline.shapes((1, 64, 40))[::3]] == [8, 16, 8]
+    pipeline = parse("block | block(size=5) | block")
+    assert [c for c, _, _ in pipeline.shapes((1, 64, 40))[::3]] == [8, 8, 8]
     assert pipeline.shapes((1, 64, 40))[-1] == (8, 8, 5)
