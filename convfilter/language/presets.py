@@ -158,7 +158,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         ),
         "block": Preset(
             "LazyConv2d(8, {size}, padding='same') | ReLU() | MaxPool2d({pool})",
-            "A block of a convolutional network with random weights: Conv2d, ReLU, MaxPool2d; 8 channels of half the size.",
+            "A block of a convolutional network with random weights, of 8 channels; it halves the picture.",
             {"size": 3, "pool": 2},
         ),
     }
