@@ -1,6 +1,7 @@
 """A package imports only from those that stand below it, inside functions too; see the packages' docstrings."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ BELOW = {  # package: those that it may import besides itself
     "run": "weights layers language gray images figures files engine explain",
     "export": "weights layers language gray images figures files engine explain run",
     "report": "weights layers language gray images figures files engine explain run",
+    "notebook": "weights layers language gray images figures files engine explain run",
     "warm": "",
     "cli": "weights layers language gray images figures files engine explain run export report warm",
 }
@@ -36,6 +38,7 @@ LIBRARIES = {  # package: what it may import besides the standard library
     "run": {"PIL", "numpy", "torch"},
     "export": {"PIL", "numpy", "torch"},
     "report": {"PIL", "numpy", "torch", "jinja2", "markupsafe"},
+    "notebook": {"PIL", "numpy", "torch"},
     "cli": {"PIL", "numpy", "torch", "click", "tqdm"},
 }
 FACE = {"convfilter", "convfilter.__version__"}  # for the version
@@ -54,10 +57,22 @@ def imports(path: str) -> set[str]:
     return found
 
 
+FACE_OF_TYPES = {name for name in imports("__init__.py") if name.startswith("convfilter.")}
+
+
 def package_of(name: str) -> str:
     """The first package of a module of ours, and "" for those that lie in none."""
     first = name.split(".")[1]
     return first if (PACKAGE / first / "__init__.py").is_file() else ""
+
+
+def test_what_the_package_offers_is_imported_for_type_checkers_alone():
+    code = "import sys, convfilter; sys.exit(any(name.startswith('convfilter.') for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    import convfilter
+
+    assert {name.rpartition(".")[2] for name in FACE_OF_TYPES} == set(convfilter.__all__)
+    assert all(getattr(convfilter, name).__name__ == name for name in convfilter.__all__)
 
 
 def test_every_package_has_its_place():
@@ -86,4 +101,5 @@ def test_a_module_imports_only_what_its_package_may(module):
 @pytest.mark.parametrize("module", [module for module in MODULES if module.endswith("__init__.py")])
 def test_a_package_says_what_it_knows_and_loads_nothing(module):
     assert ast.get_docstring(ast.parse((PACKAGE / module).read_text(encoding="utf-8")))
-    assert not {name for name in imports(module) if name.split(".")[0] not in sys.stdlib_module_names}
+    loads = imports(module) - (FACE_OF_TYPES if module == "__init__.py" else set())
+    assert not {name for name in loads if name.split(".")[0] not in sys.stdlib_module_names}
