@@ -13,6 +13,7 @@ from convfilter.run.plan import check_names
 ORIENTATION = 274  # the EXIF tag
 SIMPLE = {  # what a script can follow of the options that it takes no notice of
     "grid": (False,), "keep": (False,), "steps": (False,), "frames": ("first", 0), "name": (None,),
+    "scale": (None, "channel"),
     "format": (None, "png"), "shard": (None,), "skip_existing": (False,), "no_clobber": (False,),
     "mode": ("L",), "mean": (None,), "std": (None,), "gray_weights": (False,), "recombine": (False,),
 }  # fmt: skip

@@ -16,6 +16,7 @@ from convfilter.figures.letters import draw, measure
 from convfilter.images.png import write_png
 
 LETTERS = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
+BAND = 256  # rows
 WIDER = 1.2  # times as wide as ours those may be
 
 
@@ -52,9 +53,10 @@ class Pixels:
         self.image.paste(image, (left, top))
 
     def write(self, file: BinaryIO, texts: Mapping[str, str], *, level: int | None = None, workers: int = 1) -> None:
-        rows = [np.asarray(self.image)]
-        size = self.image.size
-        write_png(file, rows, *size, channels=3, text=texts, level=level, workers=workers)
+        width, height = self.image.size
+        bands = ((0, top, width, min(top + BAND, height)) for top in range(0, height, BAND))
+        rows = (np.asarray(self.image.crop(band)) for band in bands)  # in parts: an array of all would be a copy of it
+        write_png(file, rows, width, height, channels=3, text=texts, level=level, workers=workers)
 
 
 class Svg:

@@ -54,7 +54,7 @@ name is written figure.pdf/
     """
     ending = os.path.splitext(output or "")[1].lower()
     is_ending = re.fullmatch(r"\.(?=.*[a-z])[a-z0-9]{1,5}", ending) is not None
-    if output and is_ending and ending not in SUFFIXES and not os.path.isdir(output):
+    if output and is_ending and ending not in SUFFIXES and not os.path.lexists(output):
         known, shown = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}", escape(output)
         raise UsageError(
             f"-o {shown}: no output ends in {ending}, but in {known}; a folder of this name is written {shown}/"

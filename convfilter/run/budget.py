@@ -33,10 +33,15 @@ def predict(pipeline: Pipeline, options: Options, header: "Header") -> int:
     shape = (options.channels_in, header.height, header.width)
     number = 4 if header.mode in ("I", "F") else 2 if header.mode[:2] == "I;" else 1
     values = number * math.prod(shape)
+    sheet = 0
+    if options.grid:
+        from convfilter.run.figure import predict_sheet  # which needs numpy, and a picture has not been met at start-up
+
+        sheet = predict_sheet(pipeline, shape, options)
     weights, c = 0, shape[0]
     for layer in pipeline.layers:
         weights, c = weights + 4 * layer.effect.parameters_for(c), layer.effect.channels(c)
-    return max(header.bytes_to_read(options.mode), values + _computing(pipeline, options, shape)) + weights
+    return max(header.bytes_to_read(options.mode), values + _computing(pipeline, options, shape)) + weights + sheet
 
 
 def _computing(pipeline: Pipeline, options: Options, shape: Shape) -> int:

@@ -232,11 +232,6 @@ class Options:
         named = os.path.splitext(self.output or "")[1].lower()
         return f".{self.format}" if self.format else named if named in SUFFIXES else ".png"
 
-    @property
-    def needs_range(self) -> bool:
-        """Whether black or white depends on the values that come out."""
-        return Norm(self.norm, self.vmin, self.vmax).needs_range
-
     def check(self, pipeline: Pipeline) -> "Options":
         """Return these options, or refuse what makes no sense before anything is read.
 

@@ -117,14 +117,12 @@ def check_names(pipeline: Pipeline, options: Options, *, several: bool) -> None:
         "channels": len(set(layers)) < len(layers),
         "frames": options.frames == "all",
     }
-    if options.scale == "run" and options.needs_range and (several or options.frames == "all"):
+    if options.scale == "run" and options.levels.needs_range and (several or options.frames == "all"):
         what = "pictures" if several else "frames"
         raise UsageError(
             f"--scale run: what is black and white in several {what} would be known only after all of them; "
             "say it with --vmin and --vmax"
         )
-    if not several and not any(many.values()):
-        check_ending(options.output)
     if options.output == "-" or find_single_file(options.output, options.suffix):
         why = next((what for what, found in many.items() if found), None)
         if why:
@@ -133,7 +131,10 @@ def check_names(pipeline: Pipeline, options: Options, *, several: bool) -> None:
             )
         if options.output == "-" and sys.stdout is not None and sys.stdout.isatty():
             raise UsageError("-o -: standard output is a terminal; send it to a file or a pipe")
-    elif options.name is not None:
+        return
+    if not any(many.values()):
+        check_ending(options.output)
+    if options.name is not None:
         check_template(
             options.name,
             several_sources=several,

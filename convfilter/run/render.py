@@ -1,8 +1,8 @@
 """One picture through the network: activations out, and how each channel of them is written."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -12,18 +12,15 @@ from convfilter.engine import tiles
 from convfilter.engine.build import activations, build, explain_nonfinite, to_tensor
 from convfilter.engine.threads import ONE, Cores, one_thread
 from convfilter.explain.channel_names import channel_names
-from convfilter.figures.layout import Row
 from convfilter.gray.norm import GrayScale
 from convfilter.gray.quantise import level_type, quantise
 from convfilter.gray.rounding import rounding_noise
-from convfilter.gray.scale import Shade, describe_scale, join_ranges, keeps_scale, shade_channels
+from convfilter.gray.scale import Shade, describe_scale, join_ranges, shade_channels
 from convfilter.images import png
 from convfilter.images.reader import Picture
 from convfilter.language.pipeline import Pipeline
-from convfilter.run.figure import Figure
+from convfilter.run.figure import Figure, choose, has_scale_of_input, plan_rows
 from convfilter.run.options import Options
-
-Channel = TypeVar("Channel")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +77,20 @@ class Renderer:
         shared = None
         if options.scale == "run" and options.steps:  # what is black and what is white is known at the end only
             shared = join_ranges(
-                ends for _, output in self.activations(picture) for ends in self.chosen(self.ranges(picture, output))
+                ends
+                for _, output in self.activations(picture)
+                for ends in choose(self.ranges(picture, output), options)
             )
         figure = self.figure_of_steps(picture, title, shared) if options.grid and options.steps else None
-        scales = [GrayScale(0.0, options.white, self.norm.mode == "abs")] * picture.shape[0]  # the input's
+        scales = [
+            GrayScale(-mean / std, (options.white - mean) / std, self.norm.mode == "abs")
+            for mean, std in zip(options.inputs.mean, options.inputs.std, strict=True)
+        ]  # the input's
         notes: list[str] = []
         for layer, output in self.activations(picture):
             shades = self.shades(picture, layer, self.ranges(picture, output), shared, scales)
             scales = [shade.scale for shade in shades]
-            shades = self.chosen(shades)
+            shades = choose(shades, options)
             if not options.grid or options.keep:
                 yield from self.singles(layer, output, shades)
             elif options.grid:
@@ -120,10 +122,6 @@ class Renderer:
             )
         return output.ranges
 
-    def chosen(self, channels: Sequence[Channel]) -> list[Channel]:
-        """Return those of all channels that are to be written."""
-        return [channels[c] for c in self.options.channels or range(len(channels)) if c < len(channels)]
-
     def shades(self, picture: Picture, layer: int, ranges, shared, before: list[GrayScale]) -> list[Shade]:
         """Return how each channel of a layer becomes gray.
 
@@ -131,7 +129,7 @@ class Renderer:
         """
         options = self.options
         together = options.scale in ("layer", "run") or options.recombine
-        if shared is None and together and (chosen := self.chosen(ranges)):
+        if shared is None and together and (chosen := choose(ranges, options)):
             shared = join_ranges(chosen)
         whole = picture.values.dtype.kind in "ui" and options.white % picture.white == 0
         whole = whole and not options.inputs.is_normalized
@@ -141,12 +139,8 @@ class Renderer:
             white=options.white,
             noise=self.noise[whole][layer],
             shared=shared,
-            before=before if self.keeps_scale(layer) else None,
+            before=before if has_scale_of_input(self.pipeline.layers[layer], options) else None,
         )
-
-    def keeps_scale(self, layer: int) -> bool:
-        """Return whether a layer is drawn on the scale of the one before it."""
-        return self.options.steps and self.options.scale is None and keeps_scale(self.pipeline.layers[layer])
 
     def singles(self, layer: int, output: tiles.Output | Activation, shades: list[Shade]) -> Iterator[Rendered]:
         """Yield one output a channel: its bands as they are made where it is the only one, else all kept as pixels."""
@@ -207,12 +201,11 @@ class Renderer:
         """Return how the contact sheet of one layer is written: the input, then every channel."""
 
         def write(file: BinaryIO) -> None:
-            _, height, width = output.shape
             ends = {(shade.scale.black, shade.scale.white) for shade in shades}
             note = describe_scale(
                 self.norm, self.options.scale or "channel", self.options.white, ends.pop() if len(ends) == 1 else None
             )
-            rows = [Row(len(shades), (width, height))]
+            rows = plan_rows(self.pipeline, picture.shape, self.options)
             texts = {"title": title, "subtitle": self.text(layer), "note": note}
             figure = Figure(picture, rows, self.options, **texts)
             self.add_row(figure, picture, layer, output, shades)
@@ -222,14 +215,7 @@ class Renderer:
 
     def figure_of_steps(self, picture: Picture, title: str, shared: tuple[float, float] | None) -> Figure:
         """Return a contact sheet that has a row for each layer, which are still to be drawn."""
-        layers = self.pipeline.layers
-        rows = []
-        for number, (layer, shape) in enumerate(zip(layers, self.pipeline.shapes(picture.shape), strict=True)):
-            detail = "x".join(map(str, shape))
-            if self.keeps_scale(number):
-                detail += f" · on the scale of {f'layer {number}' if number else 'the input'}"
-            if count := len(self.chosen(range(shape[0]))):
-                rows.append(Row(count, (shape[2], shape[1]), f"layer {number + 1}: {layer}", detail))
+        rows = plan_rows(self.pipeline, picture.shape, self.options)
         scale = self.norm.scale(*shared, self.options.white) if shared else None
         note = describe_scale(
             self.norm, self.options.scale or "channel", self.options.white, scale and (scale.black, scale.white)

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convfilter import run_files
+from convfilter import parse, run_files
 from convfilter.errors import UsageError
 from convfilter.images.png import read_floats, read_text
+from convfilter.images.reader import read_header
+from convfilter.run.budget import predict
+from convfilter.run.options import Options
 
 LESS_100 = "Conv2d(1, 1, 1, bias=-100, weight=[[[1]]])"  # of 0, 50, 100, 200 it makes -100, -50, 0, 100
 ONCE_AND_TWICE = "Filter2d([[1]], [[2]])"
@@ -237,3 +240,25 @@ def test_a_resumed_run_knows_a_whole_svg(picture):
     assert [status(), status()] == ["done", "skipped"]
     path.write_bytes(path.read_bytes()[:-20])
     assert status() == "done"
+
+
+@pytest.mark.parametrize("steps", [False, True])
+def test_the_memory_of_a_sheet_is_known_before(picture, steps):
+    pipeline = parse(ONCE_AND_TWICE)
+    header = read_header(picture)
+    plain, grid = (predict(pipeline, Options(grid=grid, steps=steps), header) for grid in (False, True))
+    [sheet] = draw(ONCE_AND_TWICE, picture, grid=True, steps=steps)
+    width, height = Image.open(sheet).size
+    assert 0.8 < 3 * width * height / (grid - plain) < 1.3  # the title comes on top
+
+
+def test_a_colour_picture_stands_on_its_sheet_in_colour_with_the_range_of_its_tensor(tmp_path):
+    path = tmp_path / "red.ppm"
+    path.write_bytes(b"P6 2 1 255 " + bytes([255, 0, 0, 255, 51, 0]))
+    options = {"grid": True, "mode": "RGB", "white": 1}
+    [sheet] = draw("Filter2d([[1]])", path, **options)
+    assert {(255, 0, 0), (255, 51, 0)} <= {colour for _, colour in Image.open(sheet).getcolors(99999)}
+    [sheet] = draw("Filter2d([[1]]) | ReLU", path, **options, mean=(0.5, 0, 0), std=0.5, format="svg", steps=True)
+    words = texts(sheet)
+    assert words[words.index("input") :][:3] == ["input", "3x1x2", "0 to 1"]
+    assert [word for word in words if " to " in word][1:] == ["1 to 1", "0 to 0.4", "0 to 0"] * 2
