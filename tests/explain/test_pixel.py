@@ -284,3 +284,27 @@ def test_the_commands_errors(arguments, status, words, tmp_path, monkeypatch):
     done = run(*arguments)
     assert (done.exit_code, done.stdout) == (status, "")
     assert words in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "x", "y"),
+    [
+        ("ReLU | ConvTranspose2d(1, 1, 1, stride=2, padding=2)", 1, 7),
+        ("ReLU | ConvTranspose2d(1, 1, 1, stride=3, padding=9)", 1, 8),
+        ("Conv2d(1, 4, 3) | ConvTranspose2d(4, 4, 1, stride=4, groups=2, output_padding=3)", 7, 11),
+        ("MaxPool2d(2) | ConvTranspose2d(1, 1, 2, stride=3, dilation=5, padding=3)", 0, 1),
+    ],
+)
+def test_a_pixel_that_no_input_reaches_is_followed_on_within_the_picture(text, x, y):
+    pipeline = parse(text)
+    network = build(pipeline)
+    outputs = list(activations(network, NOISE))
+    _, height, width = outputs[-1].shape[1:]
+    for at_y in {y, height - 1, *range(0, height, 5)}:
+        for at_x in {x, width - 1, *range(1, width, 4)}:
+            for step, output in zip(
+                explain_pixel(pipeline, network, NOISE, Place(0, at_y, at_x)), outputs, strict=True
+            ):
+                place = step.place
+                assert step.value == output[0, place.channel, place.y, place.x]
+                assert step.working.total == pytest.approx(step.value, rel=1e-4, abs=1e-3)

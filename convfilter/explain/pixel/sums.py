@@ -35,14 +35,13 @@ def transpose(layer: Layer, conv: nn.ConvTranspose2d, view: View, place: Place) 
     ys, i = _taps(layer.effect.rows, place.y, view.height)
     xs, j = _taps(layer.effect.columns, place.x, view.width)
     bias = None if conv.bias is None else conv.bias[place.channel].item()
-    if not ys or not xs:
-        rows, columns = layer.effect.rows, layer.effect.columns
-        source = middle(0, [place.y // rows.stride], [place.x // columns.stride], view)
-        total = bias or 0.0
-        return Working(total, source, (f"no input pixel adds to this one; the bias: {write_number(total)}",))
     share = conv.out_channels // conv.groups
     group, local = divmod(place.channel, share)
     inputs = view.channels // conv.groups
+    if not ys or not xs:
+        total = bias or 0.0
+        source = Place(group * inputs, *view.nearest(*_stamped(layer, place)))
+        return Working(total, source, (f"no input pixel adds to this one; the bias: {write_number(total)}",))
     pairs = {}
     for c in range(group * inputs, (group + 1) * inputs):
         kernel = conv.weight[c, local][i][:, j].tolist()
@@ -111,6 +110,12 @@ def _taps(axis: Transposed, at: int, n: int) -> tuple[list[int], list[int]]:
             inputs.append(one)
             taps.append(tap)
     return inputs, taps
+
+
+def _stamped(layer: Layer, place: Place) -> tuple[int, int]:
+    """The input pixel whose kernel would lie around an output pixel, in or outside of the picture."""
+    rows, columns = layer.effect.rows, layer.effect.columns
+    return (place.y + rows.padding) // rows.stride, (place.x + columns.padding) // columns.stride
 
 
 def _weights(module: nn.Upsample, at: int, view: View, axis: int) -> dict[int, float]:

@@ -37,6 +37,11 @@ class View:
     def channels(self) -> int:
         return self.values.shape[0]
 
+    def nearest(self, y: int, x: int) -> tuple[int, int]:
+        """Return the row and column in the view that are nearest to a place, which may lie outside of it."""
+        _, height, width = self.values.shape
+        return min(max(y, self.top), self.top + height - 1), min(max(x, self.left), self.left + width - 1)
+
     def at(self, place: Place) -> float:
         return self.values[place.channel, place.y - self.top, place.x - self.left].item()
 
