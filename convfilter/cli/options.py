@@ -108,6 +108,8 @@ COMPUTED = (
     "background",
     "gray_weights",
     "seed",
+    "weights",
+    "prefix",
     "until",
 )  # of any command
 

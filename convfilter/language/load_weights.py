@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from convfilter.errors import UsageError, escape
 from convfilter.language.arguments import from_file
 from convfilter.language.pipeline import Pipeline
-from convfilter.language.resolve import give
+from convfilter.language.resolve import Layer, give, settle
 from convfilter.weights.tensors import WeightsError
 
 if TYPE_CHECKING:
@@ -42,11 +42,14 @@ class _Need:
     shape: Shape
 
 
-def load_weights(pipeline: Pipeline, path: str, prefix: str | None = None) -> tuple[Pipeline, tuple[Match, ...]]:
+def load_weights(
+    pipeline: Pipeline, path: str, prefix: str | None = None, *, channels: int = 1
+) -> tuple[Pipeline, tuple[Match, ...]]:
     """Return the pipeline with the weights of a file, and which of the file's tensors went where.
 
     What the pipeline's text gives itself stays, such as ``weight=[edge]``, and tensors that no layer needs are passed
-    over. ``prefix`` is what stands before the layers' names in the file, such as ``features.``; None: it is found.
+    over. Lazy layers become those that they are for a picture of so many ``channels``. ``prefix`` is what stands before
+    the layers' names in the file, such as ``features.``; None: it is found.
 
     Raises:
         WeightsError: the file cannot be read, or lacks a tensor, or one has another shape; lists names near to it.
@@ -55,9 +58,10 @@ def load_weights(pipeline: Pipeline, path: str, prefix: str | None = None) -> tu
     from convfilter.weights.file import open_weights  # takes as long as all the rest of the language
 
     file = open_weights(path)
+    layers = list(_settled(pipeline, channels))
     needs = [
         _Need(number, name, shape)
-        for number, layer in enumerate(pipeline.layers)
+        for number, layer in enumerate(layers)
         for name, shape in layer.effect.tensors
         if layer.arguments[name] in (None, True)
     ]
@@ -66,7 +70,6 @@ def load_weights(pipeline: Pipeline, path: str, prefix: str | None = None) -> tu
             return pipeline, ()
         raise UsageError(f"--weights {escape(path)}: no layer of this pipeline has weights that could be loaded")
     matches = _match(pipeline, file, needs, prefix)
-    layers = list(pipeline.layers)
     for match in matches:
         if re.search(r"[\r\n]|'.*\"|\".*'", match.name):
             raise WeightsError(f"{escape(path)}: tensor {escape(match.name)} has a name that no pipeline can write")
@@ -74,6 +77,17 @@ def load_weights(pipeline: Pipeline, path: str, prefix: str | None = None) -> tu
         given.read()
         layers[match.layer] = give(layers[match.layer], {match.tensor: given})
     return replace(pipeline, layers=tuple(layers)), matches
+
+
+def _settled(pipeline: Pipeline, channels: int) -> tuple[Layer, ...]:
+    if not any(layer.entry.lazy for layer in pipeline.layers):
+        return pipeline.layers
+    pipeline.channels(channels)
+    layers = []
+    for layer in pipeline.layers:
+        layers.append(settle(layer, channels))
+        channels = layer.effect.channels(channels)
+    return tuple(layers)
 
 
 def _match(pipeline: Pipeline, file: "WeightsFile", needs: list[_Need], prefix: str | None) -> tuple[Match, ...]:

@@ -324,12 +324,14 @@ class Options:
         Raises:
             UsageError: the file cannot be read, or does not fit.
         """
-        pipeline = self.cut(pipeline)
         if self.weights is None:
             if self.prefix is not None:
                 raise UsageError("--prefix goes with --weights: it says what stands before the layers' names there")
-            return pipeline, ()
-        return load_weights(pipeline, self.weights, self.prefix)
+            return self.cut(pipeline), ()
+        pipeline = pipeline if self.until is None else pipeline.until(self.until)
+        channels = 3 if self.gray_weights else self.channels_in
+        pipeline, matches = load_weights(pipeline, self.weights, self.prefix, channels=channels)
+        return (pipeline.for_gray() if self.gray_weights else pipeline), matches
 
 
 SETTINGS: Mapping[str, Setting] = {one.name: one.metadata[""] for one in fields(Options)}

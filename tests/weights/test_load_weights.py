@@ -153,6 +153,32 @@ def test_the_command_line_takes_them_everywhere(folder):
     assert 'network[2].bias[:] = weights["net.2.bias"]' in done.stdout
     assert invoke(cli, ["report", text, "a.png", *weights]).exit_code == 0
     done = invoke(cli, ["block", "a.png", *weights])
-    assert done.exit_code == 2 and "and that of layer 0, Conv2d is (8, 1, 3, 3)" in done.stderr
+    assert done.exit_code == 2 and "and that of layer 0, LazyConv2d is (8, 1, 3, 3)" in done.stderr
     done = invoke(cli, ["run", text, "a.png", "--prefix", "net."])
     assert done.exit_code == 2 and "--prefix goes with --weights" in done.stderr
+
+
+def test_a_block_with_batch_normalisation_gets_all_its_tensors():
+    torch.manual_seed(4)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    network.requires_grad_(False).train()
+    for _ in range(5):
+        network(torch.rand(8, 1, 20, 20) * 255)  # so that it has numbers of its own
+    network.eval()
+    torch.save({f"net.{name}": x for name, x in network.state_dict().items()}, "w.pt")
+    for text in (str(network), "LazyConv2d(4, 3, bias=False) | LazyBatchNorm2d | ReLU | LazyConv2d(2, 1)"):
+        pipeline, matches = load_weights(parse(text), "w.pt")
+        assert [match.name for match in matches] == [f"net.{n}" for n in network.state_dict() if "batches" not in n]
+        check(pipeline, network)
+        assert parse(str(pipeline)) == pipeline and not any(layer.is_untrained for layer in pipeline.layers)
+
+
+def test_colour_weights_of_a_file_are_summed_for_gray_pictures(folder):
+    network = stacks.vgg(3)
+    torch.save(network.state_dict(), "w.pt")
+    values = np.random.default_rng(0).integers(0, 256, (60, 70), np.uint8)
+    Image.fromarray(values).save("a.png")
+    options = {"weights": "w.pt", "gray_weights": True, "format": "npy", "exact": True, "jobs": 1}
+    [result] = run_files(str(network), "a.png", **options)
+    expected = network(torch.from_numpy(values.astype(np.float32)).expand(1, 3, -1, -1))
+    np.testing.assert_allclose(np.load(result.outputs[1]), expected[0, 1], rtol=1e-4, atol=1e-3)

@@ -18,6 +18,7 @@ from convfilter.engine import tiles
 from convfilter.engine.build import activations, build
 from convfilter.engine.threads import Cores
 from convfilter.explain.layer_table import explain
+from convfilter.gray.input_values import InputValues
 from convfilter.images.png import read_floats, read_text
 
 
@@ -78,6 +79,11 @@ LAYERS = {
     "InstanceNorm2d(2, affine=True)": {"weight": (2,), "bias": (2,)},
     "InstanceNorm2d(2, affine=True, bias=False)": {"weight": (2,)},
     "InstanceNorm2d(2, track_running_stats=True)": {"running_mean": (2,), "running_var": (2,)},
+    "BatchNorm2d(2)": {"weight": (2,), "bias": (2,), "running_mean": (2,), "running_var": (2,)},
+    "BatchNorm2d(2, affine=False)": {"running_mean": (2,), "running_var": (2,)},
+    "GroupNorm(1, 2)": {"weight": (2,), "bias": (2,)},
+    "LayerNorm((9, 11))": {"weight": (9, 11), "bias": (9, 11)},
+    "RMSNorm(11)": {"weight": (11,)},
 }
 
 
@@ -101,10 +107,10 @@ def test_each_layer_takes_its_tensors_from_a_file_and_written_out(layer, folder)
 
 def test_the_interval_is_that_of_the_real_weights(folder):
     np.save("w.npy", np.array([[[[0, -1.0], [3, 0.5]]]], np.float32))
-    (row,) = explain(parse("Conv2d(1, 1, 2, bias=[2], weight='w.npy')"), (1, 8, 8), white=1.0).rows
+    (row,) = explain(parse("Conv2d(1, 1, 2, bias=[2], weight='w.npy')"), (1, 8, 8), inputs=InputValues(white=1.0)).rows
     assert row.range == (1.0, 5.5)
     transposed = parse("ConvTranspose2d(1, 1, 2, stride=2, bias=False, weight='w.npy')")
-    assert explain(transposed, (1, 8, 8), white=1.0).rows[0].range == (-1.0, 3.5)
+    assert explain(transposed, (1, 8, 8), inputs=InputValues(white=1.0)).rows[0].range == (-1.0, 3.5)
     assert explain(parse("Conv2d(1, 1, 2, weight='w.npy')"), (1, 8, 8)).rows[0].range is None  # its bias is random
 
 
