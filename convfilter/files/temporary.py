@@ -14,10 +14,13 @@ except ImportError:  # Windows, where no one can remove a file that is open
 NAME = re.compile(r"(\.convfilter-[0-9a-f]{16})(-\d+)?\.tmp")
 
 
-def create_locked(folder: str) -> tuple[str, BinaryIO]:
-    """Return path and file of a new temporary file, which tells other runs that this one lives while it stays open."""
+def create_locked(folder: str, token: str | None = None) -> tuple[str, BinaryIO]:
+    """Return path and file of a new temporary file, which tells other runs that this one lives while it stays open.
+
+    ``token``, of 16 hexadecimal digits, makes its name; else it is a random one.
+    """
     while True:
-        path = invent(folder)
+        path = invent(folder, token)
         file = open(path, "xb")  # noqa: SIM115
         if not fcntl:
             return path, file
@@ -34,13 +37,30 @@ def create_locked(folder: str) -> tuple[str, BinaryIO]:
 
 def create_beside(locked: str, number: int) -> tuple[str, BinaryIO]:
     """Return path and file of one that may be closed: it lives as long as the locked one beside it, by its name."""
-    path = f"{locked.removesuffix('.tmp')}-{number}.tmp"
+    path = name_beside(locked, number)
     return path, open(path, "xb")
 
 
-def invent(folder: str) -> str:
-    """Return a path in the folder that no file has."""
-    return os.path.join(folder, f".convfilter-{secrets.token_hex(8)}.tmp")
+def name_beside(locked: str, number: int) -> str:
+    """Return the name of a temporary file beside a locked one."""
+    return f"{locked.removesuffix('.tmp')}-{number}.tmp"
+
+
+def invent(folder: str, token: str | None = None) -> str:
+    """Return a path in the folder that no file has, or the one with this token."""
+    return os.path.join(folder, f".convfilter-{token or make_token()}.tmp")
+
+
+def make_token() -> str:
+    """Return what tells a temporary file from all others."""
+    return secrets.token_hex(8)
+
+
+def remove_made(folder: str, token: str, count: int) -> None:
+    """Remove the temporary files of a token in a folder: the locked one, and as many beside it as there may be."""
+    locked = invent(folder, token)
+    for path in (locked, *(name_beside(locked, number) for number in range(1, count))):
+        unlink(path)
 
 
 def remove_stale(folder: str) -> None:

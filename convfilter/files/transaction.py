@@ -4,7 +4,8 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import BinaryIO
 
@@ -50,6 +51,7 @@ class OutputWriter:
         self.lock = threading.RLock()  # held while files get their names
         self.live: set[Transaction] = set()
         self._prepared: set[str] = set()
+        self.token: str | None = None  # of the temporary files, where another process is to know them
 
     def transaction(self) -> "Transaction":
         """Return an empty transaction, for one picture's outputs."""
@@ -64,6 +66,13 @@ class OutputWriter:
                 if len(self._prepared) >= 4096:  # a run may have many more folders than memory should keep
                     self._prepared.clear()
                 self._prepared.add(folder)
+
+    def rename(self, written: "Sequence[Written]") -> None:
+        """Give every file its name: all appear, or none and OutputError says why; what was there before is restored."""
+        with self.lock:
+            if self.stopped:
+                raise _stopped("outputs")
+            _rename_all(self, sorted(written, key=lambda file: file.is_locked))  # a lock goes after what it guards
 
     def stop(self) -> None:
         """Let no file appear from now on, and remove every temporary file of this run."""
@@ -109,6 +118,15 @@ class OutputWriter:
                         raise OutputError(words, fatal=self._is_fatal(path, needed=folder)) from None
 
 
+@dataclass(frozen=True)
+class Written:
+    """An output that is whole, and only has to get its name: it lies at the path ``temporary``."""
+
+    path: str
+    temporary: str
+    is_locked: bool
+
+
 class Transaction:
     """The outputs of one picture: ``open`` and write each, then ``commit`` or ``discard`` all of them.
 
@@ -139,7 +157,9 @@ class Transaction:
                 raise _stopped(path)
             self._writer.prepare_folder(folder)
             with self._writer.explained(path, needed=folder):
-                temporary, file = create_beside(locked, len(self._files)) if locked else create_locked(folder)
+                temporary, file = (
+                    create_beside(locked, len(self._files)) if locked else create_locked(folder, self._writer.token)
+                )
             self._locked.setdefault(folder, temporary)
             self._files.append(_File(self._writer, path, temporary, file, is_locked=not locked))
             self._writer.live.add(self)
@@ -151,16 +171,27 @@ class Transaction:
         Files are not synced to the disk, which would take longer than all else: each is whole when it appears even if
         the process is killed, but a machine that loses power may have lost the last seconds of it.
         """
-        files = sorted(self._files, key=lambda file: file.is_locked)  # a lock goes after what it guards
         try:
-            for file in files:
-                file.close()
-            with self._writer.lock:
-                if self._writer.stopped:
-                    raise _stopped("outputs")
-                _rename_all(files, self._writer.no_clobber)
+            self._writer.rename(self.finish())
         finally:
             self.discard()
+
+    def finish(self) -> list[Written]:
+        """Return what there is to rename, all of it whole."""
+        for file in self._files:
+            file.close()
+        return [Written(file.path, file.temporary, file.is_locked) for file in self._files]
+
+    def leave(self) -> Callable[[], None]:
+        """Leave what is finished to another process, and return a function to call when that has renamed it."""
+        files, self._files = self._files, []
+        self.discard()
+
+        def let_go() -> None:
+            for file in files:
+                file.let_go()
+
+        return let_go
 
     def discard(self) -> None:
         """Remove what has not been committed."""
@@ -202,36 +233,35 @@ class _File:
     def close(self) -> None:
         """Finish writing; the file appears with the transaction's commit."""
         with self.explained():
-            if not self.is_locked:
+            if not self.is_locked or os.name == "nt":  # where no open file can be renamed
                 self._file.close()
             elif not self._file.closed:
                 self._file.flush()
                 os.close(os.dup(self._file.fileno()))  # a network disk tells that it is full when a file is closed
 
-    def rename(self, *, no_clobber: bool) -> None:
-        if os.name == "nt":
-            self._file.close()  # no open file can be renamed there
-        (_appear if no_clobber else os.replace)(self.temporary, self.path)
-
     def discard(self) -> None:
         if os.name != "nt":
             unlink(self.temporary)  # before the lock goes, so that no other run takes it for a stale one
-        with contextlib.suppress(OSError):
-            self._file.close()
+        self.let_go()
         unlink(self.temporary)
 
+    def let_go(self) -> None:
+        """Close the file, and with it the lock."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
-def _rename_all(files: list[_File], no_clobber: bool) -> None:
+
+def _rename_all(writer: OutputWriter, files: list[Written]) -> None:
     """Rename every temporary file to its path; if one fails, undo those before it and raise."""
     kept = []
     with contextlib.ExitStack() as undo:
         for file in files:
-            with file.explained():
-                is_new = no_clobber or not os.path.lexists(file.path)
+            with writer.explained(file.path):
+                is_new = writer.no_clobber or not os.path.lexists(file.path)
                 if not is_new and file is not files[-1] and (before := _keep(file.path)):
                     kept.append(before)
                     undo.callback(_put_back, before, file.path)
-                file.rename(no_clobber=no_clobber)
+                (_appear if writer.no_clobber else os.replace)(file.temporary, file.path)
                 if is_new:
                     undo.callback(unlink, file.path)
         undo.pop_all()
@@ -271,6 +301,7 @@ def _appear(temporary: str, path: str) -> None:
             os.replace(temporary, path)
             return
         raise _exists(path) from None
+    unlink(temporary)
 
 
 def _find_disk(path: str) -> int | None:

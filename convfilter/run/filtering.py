@@ -3,7 +3,7 @@
 import io
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:  # it loads torch
 class Filtering:
     """What all sources of a run share; ``result(entry)`` may be called by several threads at once.
 
-    ``renderer`` returns the one renderer, and makes it when it is first called: that loads torch.
+    ``renderer`` returns the one renderer, and makes it when it is first called: that loads torch. ``elsewhere``, if
+    there is such a function, does as ``write`` in another process.
     """
 
     pipeline: Pipeline
@@ -36,15 +37,12 @@ class Filtering:
     writer: OutputWriter
     budget: Budget
     renderer: Callable[[], "Renderer"]
+    elsewhere: Callable[[Source, dict[Key, str]], Result] | None = None
 
     def result(self, entry: Source | Problem) -> Result:
         """Return what became of one source, whatever that is."""
         start = time.perf_counter()
-        try:
-            with torch_memory_errors():
-                result = self._filter(entry)
-        except Exception as error:
-            result = failure(entry.path, error)
+        result = attempt(entry, lambda: self._filter(entry))
         return replace(result, seconds=time.perf_counter() - start)
 
     def _filter(self, entry: Source | Problem) -> Result:
@@ -69,7 +67,11 @@ class Filtering:
             check_size(self.pipeline, options, header, self.budget.size)
             shape = self.pipeline.shapes((self.options.channels_in, header.height, header.width))[-1]
             return Result(entry.path, "done", outputs, header.width, header.height, shape)
-        return replace(self._write(entry, file, paths), outputs=outputs)
+        if self.elsewhere and not entry.is_stdin:
+            result = self.elsewhere(entry, paths)
+        else:
+            result = self.write(entry, file, paths)
+        return replace(result, outputs=outputs) if result.status == "done" else result
 
     def _open(self, source: Source) -> str | io.BytesIO:
         """Return the path of a source, or all of standard input."""
@@ -80,7 +82,7 @@ class Filtering:
             raise InputError(f"it has more than {show_bytes(self.budget.size)}; --max-memory allows more")
         return data
 
-    def _write(self, source: Source, file: str | io.BytesIO, paths: dict[Key, str]) -> Result:
+    def write(self, source: Source, file: str | io.BytesIO, paths: Mapping[Key, str]) -> Result:
         """Write all outputs of one picture or none, and return its result but for their paths."""
         from convfilter.images.reader import read_pictures
 
@@ -126,3 +128,12 @@ class Filtering:
             streams.write_out(held.getbuffer())
         except (OSError, ValueError) as error:
             raise OutputError(f"standard output: {getattr(error, 'strerror', None) or error}", fatal=True) from None
+
+
+def attempt(entry: Source | Problem, function: Callable[[], Result]) -> Result:
+    """Return the function's result, or that of the error which it raises, whatever that is."""
+    try:
+        with torch_memory_errors():
+            return function()
+    except Exception as error:
+        return failure(entry.path, error)

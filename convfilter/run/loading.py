@@ -21,12 +21,20 @@ def load_renderer(pipeline: Pipeline, options: Options, threads: int) -> "Render
     Raises:
         LibraryError: PyTorch cannot be loaded.
     """
+    load_modules()
+    from convfilter.run.render import Renderer
+
+    return Renderer(pipeline, options, threads)
+
+
+def load_modules() -> None:
+    """Load what turns pictures into outputs, and compute nothing; LibraryError where PyTorch cannot be loaded."""
     try:
         _load_torch()
-        from convfilter.run.render import Renderer
+        import convfilter.images.reader
+        import convfilter.run.render  # noqa: F401
     except (ImportError, OSError) as error:
         raise LibraryError(f"PyTorch cannot be loaded, memory or a part may be missing: {error}") from None
-    return Renderer(pipeline, options, threads)
 
 
 def _load_torch() -> None:

@@ -1,9 +1,11 @@
 """Sources to results, in order: the workers of a run, their share of the memory, and how it is stopped."""
 
+import contextlib
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from itertools import chain, islice
 from typing import TypeVar
@@ -20,6 +22,7 @@ from convfilter.run.options import Options
 from convfilter.run.plan import OutputPlan
 from convfilter.run.result import Result
 from convfilter.run.shards import count_beside, in_shard, parse_shard
+from convfilter.run.workers import Workers, can_fork
 
 Made = TypeVar("Made")
 
@@ -55,6 +58,11 @@ class Runner:
         plan.check(several=len(first) > 1 or self._shard is not None)
         renderer = _once(partial(load_renderer, pipeline, options, threads))
         self._filtering = Filtering(pipeline, options, plan, self._writer, self._budget, renderer)
+        self._processes = None
+        if workers > 1 and can_fork():
+            with contextlib.suppress(OSError):  # threads do it as well, only slower
+                self._processes = Workers(self._filtering)
+                self._filtering = replace(self._filtering, elsewhere=self._processes.write)
         self._entries, self._workers = chain(first, entries), workers
 
     def results(self) -> Iterator[Result]:
@@ -71,6 +79,9 @@ class Runner:
         except GeneratorExit:  # nobody wants the rest
             self.stop()
             raise
+        finally:
+            if self._processes:
+                self._processes.close()
 
     @property
     def stopped(self) -> bool:
@@ -82,6 +93,8 @@ class Runner:
         self._stopped.set()
         self._writer.stop()
         self._budget.stop()
+        if self._processes:
+            self._processes.stop()
 
     def count(self) -> int:
         """Return how many sources there are, by walking the folders once more, slowly: the pictures come first."""
