@@ -110,13 +110,15 @@ class Workers:
                 process = int.from_bytes(self._base.recv(4), "big")
             except OSError:
                 process = 0
-        if self._stopped:
-            raise InputError("the run was stopped")
         if not process:
             ours.close()
+            if self._stopped:
+                raise InputError("the run was stopped")
             return None
         self._mine.worker = worker = _Worker(process, Channel(ours))
         self._all.add(worker)
+        if self._stopped:  # which may have seen only those before this one
+            self.stop()
         return worker
 
     def _forget(self, worker: "_Worker") -> None:
