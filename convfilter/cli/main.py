@@ -13,6 +13,7 @@ from convfilter import streams
 from convfilter.cli import listing, options
 from convfilter.cli.warm import warm
 from convfilter.errors import ConvfilterError, InputError, OutputError, UsageError, did_you_mean, escape, tidy
+from convfilter.gray.scale import SCALES
 from convfilter.language.pipeline import Pipeline, parse, parse_preset
 from convfilter.language.presets import PRESETS, Preset, load_presets
 from convfilter.run.option_values import whole_numbers
@@ -181,6 +182,43 @@ def report(ctx: click.Context, pipeline: str, image: str, presets_file: str | No
     from convfilter.report.write import write_report
 
     path = write_report(parsed, image, chosen.output, text=pipeline, options=chosen, **kwargs)
+    if path != "-":
+        click.echo(path)
+
+
+@cli.command(short_help="One figure of several pipelines on one picture.")
+@click.argument("pipelines", metavar="PIPELINE PIPELINE...", nargs=-1, required=True)
+@click.argument("image", metavar="IMAGE")
+@options.of_run(*options.COMPUTED)
+@options.PRESETS_FILE
+@options.option(PICTURES_OUT, "-o", "--output", metavar="PATH", type=options.Checked(SETTINGS["output"].read),
+                help="A .png or .svg file, a folder, or - for standard output.  [default: beside the picture]"
+                )  # fmt: skip
+@options.of_run("norm", "vmin", "vmax")
+@options.option(PICTURES_OUT, "--scale", type=options.Checked(SETTINGS["scale"].read, SCALES), default="run",
+                help="What shares one black and one white: a channel has its own, a pipeline's channels have one "
+                "(layer), or all pipelines have one (run).  [default: run]")  # fmt: skip
+@options.of_run("format", "channels", "columns", "zoom", "theme", "compress", "metadata", "no_clobber", "max_memory")
+@click.pass_context
+def compare(ctx: click.Context, pipelines: tuple[str, ...], image: str, presets_file: str | None, **kwargs) -> None:
+    """Draw what several pipelines make of IMAGE, a picture or - for standard input: one figure, the picture first, then
+    a row a PIPELINE, all on one scale.
+
+    \b
+    Examples:
+      convfilter compare 'AvgPool2d(4)' 'MaxPool2d(4)' photo.png
+      convfilter compare 'edge | ReLU' 'edge | Softplus' photo.png -o figure.svg
+      convfilter compare 'blur(sigma=1)' 'blur(sigma=2)' 'blur(sigma=4)' photo.png
+    """
+    chosen = _take_options(kwargs)
+    known = _presets(ctx, presets_file)
+    parsed = [_prepare(parse(text, presets=known), chosen) for text in pipelines]
+    from convfilter.run.compare import write_comparison
+
+    texts = [
+        str(one) if text.startswith("@") or "\n" in text else text for text, one in zip(pipelines, parsed, strict=True)
+    ]
+    path = write_comparison(parsed, image, chosen, texts=texts)
     if path != "-":
         click.echo(path)
 

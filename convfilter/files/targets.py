@@ -41,8 +41,10 @@ def find_single_file(output: str | None, suffix: str) -> str | None:
     return output
 
 
-def check_ending(output: str | None) -> None:
+def check_ending(output: str | None, endings: tuple[str, ...] = SUFFIXES) -> None:
     """Return if the value of -o, for a single output, is not the name of a file of a kind that is not written.
+
+    ``endings`` are those of the files that are.
 
     Raises:
         UsageError: it would else be taken for a folder's name.
@@ -54,8 +56,8 @@ name is written figure.pdf/
     """
     ending = os.path.splitext(output or "")[1].lower()
     is_ending = re.fullmatch(r"\.(?=.*[a-z])[a-z0-9]{1,5}", ending) is not None
-    if output and is_ending and ending not in SUFFIXES and not os.path.lexists(output):
-        known, shown = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}", escape(output)
+    if output and is_ending and ending not in endings and not os.path.lexists(output):
+        known, shown = f"{', '.join(endings[:-1])} or {endings[-1]}", escape(output)
         raise UsageError(
             f"-o {shown}: no output ends in {ending}, but in {known}; a folder of this name is written {shown}/"
         )

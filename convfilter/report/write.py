@@ -1,19 +1,12 @@
 """Writes the report of one picture as a file, whole or not at all."""
 
-import io
 import os
-import sys
-from pathlib import Path
 
-from convfilter import streams
-from convfilter.errors import InputError, UsageError, escape
+from convfilter.errors import UsageError
 from convfilter.explain.layer_table import peak_bytes
-from convfilter.files.targets import check_folder, find_target
-from convfilter.files.transaction import OutputWriter
-from convfilter.images.reader import Header, Picture, read_pictures
+from convfilter.images.reader import Header
 from convfilter.language.pipeline import Pipeline
-from convfilter.numbers import show_bytes
-from convfilter.run.budget import available
+from convfilter.run.one_file import find_path, read_picture, write_file
 from convfilter.run.options import Options
 
 DEFAULT = Options()
@@ -39,13 +32,13 @@ def write_report(
         InputError, OutputError: the picture cannot be read, or the page not written; names the file.
     """
     options.check(pipeline)
-    path = _find_path(pipeline, image, output)
-    target = _find_target(path)
+    path = find_path(image, output, f"{pipeline.name}.html", ("",))
     shown = "standard input" if image == "-" else image
-    try:
-        picture = _read(pipeline, image, options)
-    except InputError as error:
-        raise InputError(f"{escape(shown)}: {error}") from None
+
+    def predict(header: Header) -> int:
+        return peak_bytes(pipeline, (options.channels_in, header.height, header.width))
+
+    picture = read_picture(image, options, predict)
     _, height, width = picture.shape
     if pixel and not (pixel[0] < width and pixel[1] < height):
         raise UsageError(f"--pixel {pixel[0]},{pixel[1]} lies outside of the picture, which is {width}x{height}")
@@ -66,48 +59,5 @@ def write_report(
         inputs=options.inputs,
         pixel=pixel,
     )
-    data = page.encode()
-    if path == "-":
-        streams.write_out(data)
-        return path
-    with OutputWriter(no_clobber=options.no_clobber).transaction() as batch:
-        batch.open(target).write(data)
-        batch.commit()
+    write_file(path, lambda file: file.write(page.encode()), no_clobber=options.no_clobber)
     return path
-
-
-def _find_path(pipeline: Pipeline, image: str, output: str | None) -> str:
-    if output == "-":
-        return output
-    stem = "stdin" if image == "-" else Path(image).stem
-    name = f"{stem}_{pipeline.name}.html"
-    if output is None:
-        return name if image == "-" else os.path.join(os.path.dirname(image), name)
-    folder = os.path.isdir(output) or output.endswith(("/", os.sep))
-    path = os.path.join(output, name) if folder else output
-    if image != "-" and os.path.exists(path) and os.path.exists(image) and os.path.samefile(path, image):
-        raise UsageError(f"-o {escape(output)}: is the picture itself, and no input is replaced; choose another name")
-    return path
-
-
-def _find_target(path: str) -> str:
-    """Return the file to write for a path; UsageError where that would replace what is no file."""
-    if path == "-":
-        return path
-    check_folder(os.path.dirname(path))
-    return find_target(path)
-
-
-def _read(pipeline: Pipeline, image: str, options: Options) -> Picture:
-    def admit(header: Header) -> None:
-        shape = (options.channels_in, header.height, header.width)
-        pipeline.shapes(shape)
-        need, limit = peak_bytes(pipeline, shape), available() * 3 // 4
-        if need > limit:
-            raise InputError(
-                f"all its layers at {header.width}x{header.height} need {show_bytes(need)} of memory, and "
-                f"{show_bytes(limit)} can be used; make the picture smaller, or take fewer channels"
-            )
-
-    source = io.BytesIO(sys.stdin.buffer.read()) if image == "-" else image
-    return next(read_pictures(source, background=options.background, mode=options.mode, admit=admit))

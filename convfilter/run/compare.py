@@ -1,0 +1,142 @@
+"""Several pipelines on one picture: one figure, a row a pipeline, drawn on one scale so that they can be compared."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, BinaryIO
+
+from convfilter.errors import InputError, UsageError, escape
+from convfilter.files.targets import check_ending
+from convfilter.gray.scale import Shade, describe_scale, join_ranges
+from convfilter.language.pipeline import Pipeline
+from convfilter.run.budget import predict
+from convfilter.run.one_file import find_path, read_picture, write_file
+from convfilter.run.options import Options
+
+if TYPE_CHECKING:
+    from convfilter.engine.tiles import Output
+    from convfilter.images.reader import Header, Picture
+    from convfilter.run.render import Activation, Renderer
+
+MOST = 64  # pipelines: each holds its output until all are known
+ENDINGS = (".png", ".svg")
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One pipeline of a comparison: its text, what computed it, its output, and how its channels become gray."""
+
+    text: str
+    renderer: "Renderer"
+    output: "Output | Activation"
+    shades: list[Shade]
+
+
+def write_comparison(pipelines: Sequence[Pipeline], image: str, options: Options, *, texts: Sequence[str] = ()) -> str:
+    """Write a figure of what each pipeline makes of one picture, and return its path; "-" is standard output.
+
+    ``image`` is a path or "-"; ``texts`` are the pipelines as the user wrote them. Of ``options`` those hold that say
+    how a picture is read, computed and drawn; ``scale`` is "run" unless it is said: one black and one white for all
+    pipelines, "layer" has one for each of them, and "channel" one for each channel.
+
+    Raises:
+        UsageError: an option does not go with a comparison; or the figure would replace the picture.
+        PipelineError: a layer does not take the picture.
+        InputError, OutputError: the picture cannot be read or computed, or the figure not written; names the file.
+
+    >>> import tempfile, pathlib
+    >>> from convfilter import parse
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "dot.pgm").write_bytes(b"P5 6 6 255 " + bytes(14) + bytes([9]) + bytes(21))
+    >>> pools = [parse("AvgPool2d(2)"), parse("MaxPool2d(2)")]
+    >>> pathlib.Path(write_comparison(pools, str(folder / "dot.pgm"), Options())).name
+    'dot_compare.png'
+    """
+    options = check_comparison(pipelines, options, ENDINGS)
+    path = find_path(image, options.output, f"compare{options.suffix}", ENDINGS)
+    picture = read_picture(image, options, lambda header: predict_comparison(pipelines, options, header))
+    title = os.path.basename("standard input" if image == "-" else image)
+    try:
+        rows = compare(pipelines, picture, options, texts=texts)
+    except InputError as error:
+        raise InputError(f"{escape(title)}: {error}") from None
+
+    def write(file: BinaryIO) -> None:
+        draw_comparison(rows, picture, options, title, file)
+
+    write_file(path, write, no_clobber=options.no_clobber)
+    return path
+
+
+def check_comparison(pipelines: Sequence[Pipeline], options: Options, endings: tuple[str, ...]) -> Options:
+    """Return the options of a comparison, whose output ends in one of ``endings``.
+
+    Raises:
+        UsageError: an option does not go with a comparison, or there are too few or too many pipelines.
+    """
+    if not 2 <= len(pipelines) <= MOST:
+        raise UsageError(f"compare takes 2 to {MOST} pipelines and a picture, and there are {len(pipelines)} pipelines")
+    check_ending(options.output, endings)
+    options = replace(options, grid=True, scale=options.scale or "run")
+    for pipeline in pipelines:
+        options.check(pipeline)
+    return options
+
+
+def predict_comparison(pipelines: Sequence[Pipeline], options: Options, header: "Header") -> int:
+    """Return about how many bytes a comparison needs: every output is kept until the last one is known."""
+    return sum(predict(pipeline, options, header) for pipeline in pipelines)
+
+
+def compare(
+    pipelines: Sequence[Pipeline], picture: "Picture", options: Options, *, texts: Sequence[str] = ()
+) -> list[Compared]:
+    """Return what each pipeline makes of a picture, with the black and the white that ``options.scale`` gives.
+
+    Raises:
+        InputError: NaN or infinity comes out of a layer.
+    """
+    from convfilter.run.figure import choose
+    from convfilter.run.render import Renderer
+
+    found = []
+    for number, pipeline in enumerate(pipelines):
+        renderer = Renderer(pipeline, options, options.jobs or os.cpu_count() or 1)
+        [(layer, output)] = renderer.activations(picture)
+        text = texts[number] if texts else str(pipeline)
+        found.append((text, renderer, layer, output, renderer.ranges(picture, output)))
+    shared = None
+    if options.scale == "run":
+        shared = join_ranges(ends for *_, ranges in found for ends in choose(ranges, options))
+    return [
+        Compared(text, renderer, output, choose(renderer.shades(picture, layer, ranges, shared, []), options))
+        for text, renderer, layer, output, ranges in found
+    ]
+
+
+def describe(rows: Sequence[Compared], options: Options) -> str:
+    """Return what is black and what is white in a comparison."""
+    ends = {(shade.scale.black, shade.scale.white) for row in rows for shade in row.shades}
+    scale = "row" if options.scale == "layer" else options.scale or "run"
+    return describe_scale(options.levels, scale, options.white, ends.pop() if len(ends) == 1 else None)
+
+
+def draw_comparison(rows: Sequence[Compared], picture: "Picture", options: Options, title: str, file: BinaryIO) -> None:
+    """Write the figure of a comparison as a PNG or an SVG."""
+    from convfilter.figures.layout import Row
+    from convfilter.images import png
+    from convfilter.run.figure import Figure
+
+    plan = []
+    for row in rows:
+        channels, height, width = row.output.shape
+        plan.append(Row(len(row.shades), (width, height), row.text, f"{channels}x{height}x{width}"))
+    figure = Figure(picture, plan, options, title=title, note=describe(rows, options))
+    for row in rows:
+        row.renderer.add_row(figure, picture, len(row.renderer.pipeline.layers) - 1, row.output, row.shades)
+    texts = {}
+    if options.metadata:
+        pipelines = "\n".join(str(row.renderer.pipeline) for row in rows)
+        last = rows[0].renderer
+        texts = last.texts(0, {png.PIPELINE: pipelines, png.SCALE: figure.note})
+    figure.write(file, texts, level=options.compress, workers=rows[0].renderer.threads)
