@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 
@@ -52,7 +53,7 @@ class LibraryError(ConvfilterError):
     fatal = True
 
 
-def did_you_mean(name: str, known) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean NAME?"`` with the nearest known name, or an empty string.
 
     >>> did_you_mean("Relu", ["ReLU", "ELU", "Tanh"])

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-Item, Value = TypeVar("Item"), TypeVar("Value")
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 
 GRACE = 0.2  # seconds that what is under way gets at a stop
 
@@ -46,7 +47,7 @@ def map_in_order(
         pool.shutdown(wait=not stopped.is_set(), cancel_futures=True)
 
 
-def _wait(future: Future, stopped: threading.Event) -> bool:
+def _wait(future: Future[Value], stopped: threading.Event) -> bool:
     """Wait until the future is done, and return True; False where the stop comes first."""
     while not stopped.is_set():
         if wait([future], 0.1).done:

@@ -73,4 +73,4 @@ def show_bytes(count: float) -> str:
 
 
 def _to_float32(value: float) -> float:
-    return struct.unpack("f", struct.pack("f", value))[0]
+    return float(struct.unpack("f", struct.pack("f", value))[0])

@@ -6,6 +6,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 PIECE = 1 << 20
@@ -14,11 +15,11 @@ PIECE = 1 << 20
 class _Careless(io.FileIO):
     """Standard error, which may be full or have nobody who listens: a run is worth more than its words."""
 
-    def write(self, data) -> int:
+    def write(self, data: Any) -> int:
         try:
-            return super().write(data) or len(data)
+            return super().write(data) or memoryview(data).nbytes
         except OSError:
-            return len(data)
+            return memoryview(data).nbytes
 
 
 def prepare() -> None:
@@ -46,7 +47,7 @@ def say(text: str) -> None:
         sys.stderr.flush()
 
 
-def write_out(data) -> None:
+def write_out(data: Any) -> None:
     """Write bytes to standard output at once; OSError where they are lost.
 
     Past Python's own buffer, which would keep what failed to be written, and try it again when the program ends.

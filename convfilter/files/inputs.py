@@ -9,6 +9,8 @@ from convfilter.files.output_folders import OutputFolders
 from convfilter.files.paths import describe_error, describe_kind
 from convfilter.files.walk import FolderWalk, Problem, Search, Source
 
+Identity = tuple[int | str, ...]  # what all paths of one file or folder share
+
 
 def find_sources(
     inputs: Iterable[str],
@@ -87,8 +89,8 @@ class Named:
 
     def __init__(self, inputs: list[str], passed_over: Callable[[str, str], None]) -> None:
         self._passed_over = passed_over
-        self.files: dict[tuple, str] = {}  # the path that each goes by
-        self.folders: dict[tuple, str] = {}
+        self.files: dict[Identity, str] = {}  # the path that each goes by
+        self.folders: dict[Identity, str] = {}
         self.found: dict[str, os.stat_result] = {}  # of the folders
         self.entries = [entry for entry in map(self._look, inputs) if entry is not None]
         self._inodes = {identity[:2] for identity in self.files}
@@ -97,7 +99,7 @@ class Named:
         """Return whether the file at this path was named."""
         return (found.st_dev, found.st_ino) in self._inodes and _identity(path, found) in self.files
 
-    def _look(self, text: str) -> tuple | Problem | None:
+    def _look(self, text: str) -> Identity | Problem | None:
         """Return the identity of a file or folder, or a problem; None for what was named before."""
         if text == "-":
             self.files[("-",)] = text
@@ -107,7 +109,7 @@ class Named:
         except (OSError, ValueError) as error:
             return Problem(text, "is a link to nothing" if _is_dead_link(text) else describe_error(error))
         if stat.S_ISDIR(found.st_mode):
-            identity = ("folder", found.st_dev, found.st_ino)
+            identity: Identity = ("folder", found.st_dev, found.st_ino)
             if identity in self.folders:
                 return self._passed_over(text, f"the same folder as {escape(self.folders[identity])}")
             self.folders[identity] = text
@@ -126,7 +128,7 @@ class Named:
         return identity
 
 
-def _identity(path: str, found: os.stat_result) -> tuple:
+def _identity(path: str, found: os.stat_result) -> Identity:
     """Return what all paths of one file share; hard links are files of their own."""
     key = (found.st_dev, found.st_ino)
     return key if found.st_nlink == 1 else (*key, os.path.realpath(path))

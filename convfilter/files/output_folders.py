@@ -37,7 +37,7 @@ class OutputFolders:
         self._extension = extension
         self._real = cache(lambda folder: os.path.realpath(folder or os.curdir))
         single = output is not None and (output == "-" or is_file_name(output))
-        self._output = os.path.dirname(output) or os.curdir if single else output
+        self._output = os.path.dirname(output) or os.curdir if output is not None and single else output
         self._roots = self._place_roots(roots, filter, alone)
         trees = [] if single else [self._real(folder) for folder in self._roots.values()]
         self._trees = {fold(tree): [t for t in trees if fold(t) == fold(tree)] for tree in trees}

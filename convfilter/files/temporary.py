@@ -9,7 +9,7 @@ from typing import BinaryIO
 try:
     import fcntl
 except ImportError:  # Windows, where no one can remove a file that is open
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 NAME = re.compile(r"(\.convfilter-[0-9a-f]{16})(-\d+)?\.tmp")
 

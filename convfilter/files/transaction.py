@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from convfilter.errors import OutputError, escape
-from convfilter.files.output_folders import above
+from convfilter.files.paths import above
 from convfilter.files.temporary import create_beside, create_locked, invent, remove_stale, unlink
 
 _REASONS = {
@@ -93,7 +93,7 @@ class OutputWriter:
 
     def error(self, path: str, number: int | None, done: str = "written", needed: str | None = None) -> OutputError:
         """Return the error of an output that cannot be written, fatal where every further one would fail as well."""
-        reason = _REASONS.get(number, os.strerror(number) if number else "unknown error")
+        reason = _REASONS.get(number or 0, os.strerror(number) if number else "unknown error")
         return OutputError(f"{escape(path)}: cannot be {done}: {reason}", fatal=self._is_fatal(path, number, needed))
 
     def _is_fatal(self, path: str, number: int | None = None, needed: str | None = None) -> bool:
@@ -141,7 +141,7 @@ class Transaction:
     def __enter__(self) -> "Transaction":
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.discard()
 
     def open(self, path: str) -> "_File":
@@ -215,14 +215,14 @@ class _File:
     def __enter__(self) -> "_File":
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def write(self, data) -> int:
+    def write(self, data: Any) -> int:
         with self.explained():
             return self._file.write(data)
 
-    def writelines(self, pieces: Iterable) -> None:
+    def writelines(self, pieces: Iterable[Any]) -> None:
         with self.explained():
             self._file.writelines(pieces)
 

@@ -266,9 +266,10 @@ class FolderWalk:
         return listing
 
 
-def _scan(path: str, passed_over=lambda path, reason: None) -> tuple[Listing, list[str]]:
+def _scan(path: str, passed_over: Callable[[str, str], None] = lambda path, reason: None) -> tuple[Listing, list[str]]:
     """Return the names of the files (and all else), and of the folders, that are not hidden or temporary."""
-    files, folders = [], []
+    files: list[str] = []
+    folders: list[str] = []
     with os.scandir(path) as entries:
         for entry in entries:
             is_folder = _is_folder(entry)
@@ -279,7 +280,7 @@ def _scan(path: str, passed_over=lambda path, reason: None) -> tuple[Listing, li
     return Listing(files), folders
 
 
-def _is_folder(entry: os.DirEntry) -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link to itself

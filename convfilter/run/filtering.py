@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from convfilter import streams
 from convfilter.errors import InputError, OutputError, escape
@@ -86,7 +86,9 @@ class Filtering:
         """Write all outputs of one picture or none, and return its result but for their paths."""
         from convfilter.images.reader import read_pictures
 
-        options, result, notes, details = self.options, Result(source.path, "done"), [], []
+        options, result = self.options, Result(source.path, "done")
+        notes: list[str] = []
+        details: list[str] = []
         last = len(self.pipeline.layers) - 1
         with self.budget.share() as share, self.writer.transaction() as files:
             pictures = read_pictures(
@@ -97,21 +99,22 @@ class Filtering:
                 admit=lambda header: share.take(check_size(self.pipeline, options, header, self.budget.size)),
             )
             for picture in pictures:
-                shape, ranges = None, []
+                shape: tuple[int, int, int] | None = None
+                ranges: list[tuple[float, float]] = []
                 for rendered in self.renderer().render(picture, os.path.basename(source.path)):
                     key = (picture.frame if options.frames == "all" else 0, rendered.layer, rendered.channel)
                     if options.output == "-":
                         self._write_out(rendered)
                     else:
                         with files.open(self.plan.target or paths[key]) as output:
-                            rendered.write(output)
+                            rendered.write(cast(BinaryIO, output))  # which has of one what writers call
                     notes += rendered.notes
                     if rendered.layer == last:
                         ranges = list(rendered.ranges) if rendered.channel is None else [*ranges, *rendered.ranges]
                         shape = rendered.shape
                 _, height, width = picture.shape
                 if options.frames == "first" and picture.frames > 1:
-                    notes, details = [*notes, *picture.notes[:-1]], picture.notes[-1:]  # which says so
+                    notes, details = [*notes, *picture.notes[:-1]], [*picture.notes[-1:]]  # which says so
                 else:
                     notes += picture.notes
                 result = replace(result, width=width, height=height, shape=shape, ranges=tuple(ranges))

@@ -12,7 +12,7 @@ class Keywords(TypedDict, total=False):
     """What run_files takes: the fields of ``Options``, each as a caller may give it."""
 
     recursive: bool
-    frames: str | int
+    frames: Literal["first", "all"] | int
     white: float
     background: str
     mode: Literal["L", "RGB"]

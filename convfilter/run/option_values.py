@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from operator import index
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 Value = TypeVar("Value", bound=int | str)
 
@@ -159,10 +159,10 @@ def channels(value: Any) -> tuple[int, ...]:
     return tuple(sorted(chosen))
 
 
-def frames(value: Any) -> str | int:
+def frames(value: Any) -> Literal["first", "all"] | int:
     """Return "first", "all" or a frame's number from 0."""
-    if value in ("first", "all"):
-        return str(value)
+    if isinstance(value, str) and value in ("first", "all"):
+        return "first" if value == "first" else "all"
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}", str(value)):
         raise ValueError(f"{str(value)!r} is not first, all or a frame's number from 0")
     return int(value)

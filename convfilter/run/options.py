@@ -8,7 +8,7 @@ field, and needs nothing else.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from convfilter.errors import UsageError, did_you_mean, escape
 from convfilter.figures.themes import THEMES
@@ -64,8 +64,9 @@ def option(
 
 
 def _shard(value: Any) -> str:
-    parse_shard(values.text(value))
-    return value
+    text = values.text(value)
+    parse_shard(text)
+    return text
 
 
 def _output(value: Any) -> str:
@@ -92,8 +93,13 @@ class Options:
     recursive: bool = option(
         False, PICTURES_IN, "Go into sub-folders; the tree is kept in the output.", values.switch, "-r"
     )
-    frames: str | int = option(
-        "first", PICTURES_IN, "Pages of a TIFF, frames of a GIF; N counts from 0.", values.frames, metavar="first|all|N"
+    frames: Literal["first", "all"] | int = option(
+        "first",
+        PICTURES_IN,
+        "Pages of a TIFF, frames of a GIF; N counts from 0.",
+        values.frames,
+        metavar="first|all|N",
+        takes='Literal["first", "all"] | int',
     )
     white: float = option(
         255.0, PICTURES_IN, "Tensor value of a white pixel: 255 unless said, as in the tutorial; or 1.", values.white,
@@ -102,7 +108,7 @@ class Options:
     background: str = option(
         "white", PICTURES_IN, "What shows through transparency: a name, or #rrggbb.", values.colour, metavar="COLOR"
     )
-    mode: str = option(
+    mode: Literal["L", "RGB"] = option(
         "L", PICTURES_IN, "How pictures are loaded: L is gray, one channel; RGB is colour, three.", choices=("L", "RGB")
     )
     mean: tuple[float, ...] | None = option(
@@ -308,9 +314,9 @@ class Options:
         """
         mean, std = self.mean or (0.0,), self.std or (1.0,)
         if self.normalize is not None:
-            mean, std = ([number * self.white for number in numbers] for numbers in NORMALIZE[self.normalize])
+            mean, std = (tuple(number * self.white for number in numbers) for numbers in NORMALIZE[self.normalize])
         each = self.channels_in
-        mean, std = (tuple(numbers) if len(numbers) == each else (numbers[0],) * each for numbers in (mean, std))
+        mean, std = (numbers if len(numbers) == each else (numbers[0],) * each for numbers in (mean, std))
         return InputValues(each, self.white, mean, std)
 
     @property

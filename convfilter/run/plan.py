@@ -127,7 +127,7 @@ def check_names(pipeline: Pipeline, options: Options, *, several: bool) -> None:
         why = next((what for what, found in many.items() if found), None)
         if why:
             raise UsageError(
-                f"-o {escape(options.output)} takes one output, and there are several {why}; give a folder"
+                f"-o {escape(options.output or '')} takes one output, and there are several {why}; give a folder"
             )
         if options.output == "-" and sys.stdout is not None and sys.stdout.isatty():
             raise UsageError("-o -: standard output is a terminal; send it to a file or a pipe")

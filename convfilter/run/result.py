@@ -2,6 +2,7 @@
 
 import traceback
 from dataclasses import dataclass, field
+from typing import Any
 
 from convfilter.errors import ConvfilterError, PipelineError
 
@@ -30,7 +31,7 @@ class Result:
     fatal: bool = field(default=False, compare=False)
     traceback: str = field(default="", compare=False, repr=False)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
         return {
             "source": self.source,
