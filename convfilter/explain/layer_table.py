@@ -26,8 +26,8 @@ class Row:
     ``ZeroPad2d``; None where the layer has no such thing. ``sums`` are the sums that give the output's height and
     width, empty where these stay as they are. ``multiply_adds`` counts as torchinfo does: a convolution's weights and
     biases times its output's pixels, and one for each parameter of another layer. ``receptive_field`` is what one
-    output pixel sees of the picture, padding included, and ``jump`` how far apart two neighbours see. ``bounds`` holds
-    the least and the greatest value that can come out, None where it is not known.
+    output pixel sees of the picture, padding included, and ``jump``, its effective stride, how far apart two neighbours
+    see. ``bounds`` holds the minimum and the maximum of the output, None where it is not known.
     """
 
     layer: Layer

@@ -26,8 +26,8 @@ def _tour(k: int, height: int, *, second: bool) -> list[tuple[str, str]]:
     tour = [
         (
             f"Why {height - k + 1} and not {height}?",
-            f"The window of {size} pixels must lie wholly inside the picture, for nothing is padded. Its upper edge "
-            f"can stand in row 0, 1, 2 and so on up to row {height - k}, which makes {height - k + 1} places: "
+            f"The window of {size} pixels must lie wholly inside the picture, because there is no padding. Its upper "
+            f"edge can stand in row 0, 1, 2 and so on up to row {height - k}, which makes {height - k + 1} places: "
             f"{k // 2} rows are lost at either end, and as many columns.",
         ),
         (
@@ -51,7 +51,7 @@ def _tour(k: int, height: int, *, second: bool) -> list[tuple[str, str]]:
     tour.append(
         (
             "What to try here",
-            "Move over the output picture, or go into it with the tabulator key and use the arrow keys. On an even "
+            "Move over the output picture, or go into it with the Tab key and use the arrow keys. On an even "
             "wall or sky the sum stays near 0; cross an outline and watch it swing from one sign to the other.",
         )
     )

@@ -22,7 +22,7 @@ TITLES = {
     "parameters": ("", "params"),
     "adds": ("multiply-", "adds"),
     "field": ("receptive", "field"),
-    "jump": ("", "jump"),
+    "jump": ("effective", "stride"),
     "range": ("", "range"),
 }
 WINDOW = ("kernel", "stride", "padding", "dilation")
@@ -30,7 +30,7 @@ LAYOUTS = (set(), {"input"}, {"input", "sum"}, {"input", "sum", *WINDOW})  # the
 LEFT = ("layer", "sum", "range")
 NOTE = (
     "Shapes are channels x height x width. The receptive field is what one output pixel sees of the picture, and the "
-    "jump how far apart two neighbours see, both in pixels, height x width."
+    "effective stride how far apart two neighbours see, both in pixels, height x width."
 )
 
 
@@ -44,11 +44,11 @@ def write_table(explanation: Explanation, width: int = 80) -> str:
     >>> from convfilter import parse
     >>> from convfilter.explain.layer_table import explain
     >>> print(write_table(explain(parse("edge"), (1, 60, 60))).partition("Peak")[0].replace(chr(10) * 2, chr(10)))
-                                             multiply-  receptive
-       layer                 output  params       adds      field  jump  range
-       input                1x60x60                           1x1     1  0..255
+                                             multiply-  receptive  effective
+       layer                 output  params       adds      field     stride  range
+       input                1x60x60                           1x1          1  0..255
     1  Conv2d(1, 1, 5, bias=False, weight=[edge(5)])
-                            1x56x56      25     78,400        5x5     1  -6120..6120
+                            1x56x56      25     78,400        5x5          1  -6120..6120
        kernel 5x5, stride 1, padding 0, dilation 1
        (60 + 2*0 - 1*(5-1) - 1)/1 + 1 = 56
        total                1x56x56      25     78,400
@@ -190,7 +190,7 @@ def _padding(sides: tuple[int, int, int, int]) -> str:
 def _range(bounds: tuple[float | None, float | None]) -> str:
     low, high = (None if end is None else _number(end) for end in bounds)
     if low is None:
-        return "any" if high is None else f"<= {high}"
+        return "unbounded" if high is None else f"<= {high}"
     return f">= {low}" if high is None else f"{low}..{high}"
 
 

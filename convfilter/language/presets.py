@@ -121,17 +121,17 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             "Both channels of the tutorial's layer: the edge detector, and PyTorch's random initial weights.",
             {"size": 5},
         ),
-        "sobel": Preset("Filter2d(sobel_x, sobel_y) | Magnitude()", "How steep the brightness is (Sobel)."),
-        "prewitt": Preset("Filter2d(prewitt_x, prewitt_y) | Magnitude()", "How steep the brightness is (Prewitt)."),
+        "sobel": Preset("Filter2d(sobel_x, sobel_y) | Magnitude()", "The gradient's magnitude (Sobel)."),
+        "prewitt": Preset("Filter2d(prewitt_x, prewitt_y) | Magnitude()", "The gradient's magnitude (Prewitt)."),
         "scharr": Preset(
             "Filter2d(scharr_x, scharr_y) | Magnitude()",
-            "How steep the brightness is (Scharr), alike in all directions.",
+            "The gradient's magnitude (Scharr), alike in all directions.",
         ),
         "roberts": Preset(
             "Filter2d(roberts_a, roberts_b) | Magnitude()",
-            "How steep the brightness is (Roberts' cross of 2x2 pixels).",
+            "The gradient's magnitude (Roberts' cross of 2x2 pixels).",
         ),
-        "laplace": Preset("Filter2d(laplace4)", "How the brightness bends: the sum of its second derivatives."),
+        "laplace": Preset("Filter2d(laplace4)", "The Laplacian: the sum of the second derivatives."),
         "outline": Preset("Filter2d(outline)", "Outlines: each pixel against its eight neighbours."),
         "log": Preset(
             "Filter2d(log(sigma={sigma}))", "Laplacian of Gaussian: edges and blobs of one scale.", {"sigma": 1.4}

@@ -11,7 +11,9 @@ WHY_CHANNELS = {  # why a layer takes no dimension but that of the channels
     "GLU": "GLU halves the channels; write GLU(dim=1)",
     **dict.fromkeys(["Softmax", "Softmin", "LogSoftmax"], "the channels of a pixel compete, as in Softmax2d"),
 }
-_GATE = "Without such a bend between them, two convolutions in a row would be no more than one larger convolution."
+_GATE = (
+    "Without such a nonlinearity between them, two convolutions in a row would be no more than one larger convolution."
+)
 
 
 @activation(
@@ -187,7 +189,7 @@ def ReLU(inplace=False) -> Effect:
     differs_in_training=False,
     scratch=no_scratch,
     lesson=(
-        "ReLU with a ceiling of 6, made for networks that calculate with few bits. Without such a bend between "
+        "ReLU with a ceiling of 6, made for networks that calculate with few bits. Without such a nonlinearity between "
         "them, two convolutions in a row would be no more than one larger convolution."
     ),
 )
@@ -472,7 +474,7 @@ def GLU(dim=-1) -> Effect:
     keeps_whole=False,
     rounding=usual_rounding,
     scratch=like_input,
-    lesson="At each pixel the channels compete: what comes out are shares that add up to 1.",
+    lesson="At each pixel the channels compete: the outputs are shares that add up to 1.",
 )
 def Softmax2d() -> Effect:
     """exp(x) over its sum over all channels, at each pixel.

@@ -12,7 +12,7 @@ _NOTHING = "here, as always outside of training, nothing happens."
     keeps_whole=True,
     differs_in_training=False,
     scratch=no_scratch,
-    lesson="Nothing happens here: what comes in goes out.",
+    lesson="Nothing happens here: the output is the input.",
 )
 def Identity(*args, **kwargs) -> Effect:
     """The input, unchanged; arguments are taken and mean nothing.

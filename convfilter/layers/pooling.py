@@ -63,7 +63,7 @@ def MaxPool2d(kernel_size, stride=None, padding=0, dilation=1, return_indices=Fa
     rounding=usual_rounding,
     scratch=no_scratch,
     unprinted=("ceil_mode", "count_include_pad", "divisor_override"),
-    lesson="Each window becomes its mean: a smaller, calmer picture in which single bright pixels lose their say.",
+    lesson="Each window becomes its mean: a smaller, calmer picture in which single bright pixels are averaged out.",
 )
 def AvgPool2d(
     kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
