@@ -317,10 +317,10 @@ def test_no_line_is_wider_than_the_terminal(text, width):
 
 def test_wider_terminals_get_more_columns():
     explanation = explain(parse("tutorial | ReLU | MaxPool2d(2)"))
-    lines = {width: write_table(explanation, width).splitlines() for width in (80, 130, 160, 250)}
+    lines = {width: write_table(explanation, width).splitlines() for width in (80, 130, 166, 250)}
     assert "kernel" not in lines[80][1] and "(512 + 2*0" in lines[80][6]
     assert "kernel  stride  padding  dilation" in lines[130][1] and "height and width" not in lines[130][1]
-    assert "height and width" in lines[160][1] and "input" not in lines[160][1]
+    assert "height and width" in lines[166][1] and "input" not in lines[166][1]
     assert "input     output" in lines[250][1]
     assert len(lines[250]) == 11 and lines[250][3].count("508") == 3
 
