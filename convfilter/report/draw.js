@@ -80,7 +80,8 @@ function colour(value, { scheme, low, high }) {
 }
 
 const css = (rgb) => `rgb(${rgb.join(" ")})`;
-const isLight = ([r, g, b]) => 0.299 * r + 0.587 * g + 0.114 * b > 140;
+// Whether black is easier to read on a colour than white, by the contrast that the Web's accessibility guidelines define.
+const isLight = (rgb) => rgb.reduce((sum, v, i) => sum + [0.2126, 0.7152, 0.0722][i] * (v > 10 ? ((v / 255 + 0.055) / 1.055) ** 2.4 : v / 3295), 0) > 0.179;
 
 // The picture of one channel in as many dots as the screen has for it, each the mean of the values on its area: a canvas
 // that the browser scaled would show bands that are not in the data. With `last` [y, x], only pixels up to that one.
@@ -238,7 +239,7 @@ function matrix(caption, values, scale, mark = () => "") {
       }
       const shade = colour(value, scale);
       cell.style.backgroundColor = css(shade);
-      cell.style.color = isLight(shade) ? "#111" : "#fff";
+      cell.style.color = isLight(shade) ? "#000" : "#fff";
       return cell;
     })),
   );

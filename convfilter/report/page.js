@@ -39,6 +39,7 @@ async function start() {
   addEventListener("beforeprint", () => printOut(true));
   addEventListener("afterprint", () => printOut(false));
   openTarget();
+  startEditing();
   document.documentElement.dataset.ready = "true";
 }
 
@@ -66,6 +67,13 @@ function printOut(on) {
 
 // Another model, of as many layers as it has: sections are made and removed, and what stands in `.edit` stays.
 function showModel(model) {
+  if (isAlike(model)) {
+    PAGE = { ...PAGE, ...model };
+    [remembered, reaches] = [{}, []];
+    layerSections().forEach(fillSection);
+    choose(chosen.t, chosen.y, chosen.x);
+    return redraw();
+  }
   const open = layerSections().map((section) => "open" in section.dataset);
   benches.forEach((bench) => bench?.remove());
   benches.length = 0;
@@ -77,7 +85,7 @@ function showModel(model) {
   let before = document.getElementById("picture");
   PAGE.layers.forEach((layer, l) => {
     const section = layerSections()[l] || blank.cloneNode(true);
-    before.after(section);
+    if (before.nextElementSibling !== section) before.after(section); // what is put in its place anew loses the focus
     before = section;
     nameSection(section, l + 1);
     fillSection(section, l);
@@ -90,6 +98,13 @@ function showModel(model) {
   drawStrip();
   foldable(document.getElementById("picture"), 0);
   layerSections().forEach((section, l) => foldable(section, l + 1, open[l]));
+}
+
+// Whether a model has layers of the same names and tensors of the same shapes, so that only numbers change.
+function isAlike({ tensors, layers }) {
+  const same = (a, b) => String(a) === String(b);
+  return layers.length === PAGE.layers.length && layers.every((layer, l) => layer.name === PAGE.layers[l].name) &&
+    tensors.every(({ shape, part }, t) => same(shape, PAGE.tensors[t].shape) && same(part, PAGE.tensors[t].part));
 }
 
 function nameSection(section, number) {

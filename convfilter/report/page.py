@@ -28,8 +28,9 @@ from convfilter.gray.input_values import InputValues
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
 from convfilter.layers.entry import Kernels
+from convfilter.layers.given import Given
 from convfilter.layers.shapes import Shape
-from convfilter.report.plan import CHANNEL, LIMIT, ROOM_PICTURE, ROOM_REST, make_plan
+from convfilter.report.plan import CHANNEL, LIMIT, ROOM_PICTURE, ROOM_REST, SHOWN, make_plan
 from convfilter.report.scale import RAMPS, Scale, colours, default_scale, steps
 from convfilter.report.scripts import read_script
 from convfilter.report.values import (
@@ -43,11 +44,14 @@ from convfilter.report.values import (
     summarise,
     weights_of,
 )
+from convfilter.report.vocabulary import write_vocabulary
 
+ARITHMETIC = ("axes.js", "curves.js", "compute.js", "worker.js")  # what the page's Web Worker runs as well
 SCRIPTS = (
-    "axes.js", "curves.js", "values.js", "rules.js", "draw.js", "sums.js", "link.js", "gradient.js", "bench.js",
-    "play.js", "page.js",
+    "values.js", "rules.js", "draw.js", "sums.js", "link.js", "gradient.js", "bench.js", "play.js",
+    "random.js", "pipeline.js", "changes.js", "code.js", "live.js", "edit.js", "page.js",
 )  # fmt: skip
+STYLES = ("page.css", "edit.css")
 NUMBERED = 7  # rows and columns of a kernel that is written in numbers
 PLANES = 8  # of a kernel, side by side
 KERNELS = 1000  # planes that are drawn in a page
@@ -91,16 +95,20 @@ def make_report(
     (True, True)
     """
     shape = tuple(x.shape[1:])
-    explained = explain(pipeline, shape, inputs or InputValues(white=white))
+    inputs = inputs or InputValues(white=white)
+    explained = explain(pipeline, shape, inputs)
     if explained.error:
         raise explained.error
     place = _find_place(x[0, 0]) if pixel is None else ((pixel[1] + 0.5) / shape[1], (pixel[0] + 0.5) / shape[2])
     share = 1.0
     while (page := _Page(pipeline, network, x, place, white, share)).size > LIMIT and share > 0.1:
         share *= 0.7  # noise, which hardly anything makes smaller
-    version, script = convfilter.__version__, "\n".join(map(read_script, SCRIPTS))
-    style = _read("page.css")
-    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'"
+    version, style = convfilter.__version__, "\n".join(map(_read, STYLES))
+    arithmetic, script = ("\n".join(map(read_script, names)) for names in (ARITHMETIC, SCRIPTS))
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(arithmetic)} {_hash(script)}; "
+        "worker-src blob:; base-uri 'none'"
+    )
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_read("page.html.j2"))
     return template.render(
         source=escape(source_name),
@@ -110,6 +118,7 @@ def make_report(
         torch_version=torch.__version__,
         policy=f"{policy}; form-action 'none'",
         style=Markup(style),
+        arithmetic=Markup(arithmetic),
         script=Markup(script),
         seed=seed,
         white=_write(white),
@@ -134,6 +143,14 @@ def make_report(
                     "white": white,
                     "bins": BINS,
                     "ramps": RAMPS,
+                    "editing": {
+                        "vocabulary": write_vocabulary(pipeline),
+                        "text": str(pipeline),
+                        "seed": seed,
+                        "source": source_name,
+                        "inputs": {"white": inputs.white, "mean": inputs.mean, "std": inputs.std},
+                        "shown": SHOWN,
+                    },
                 }
             )
         ),
@@ -170,6 +187,9 @@ class _Page:
     def add_layer(self, number: int, module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
         layer = self.pipeline.layers[number]
         about = {"name": layer.name, "names": _kernel_names(layer, y.shape[0]), **describe(layer, module, x, y.shape)}
+        files = {name: _from_file(given) for name, given in layer.given.items() if given.origin}
+        if files:
+            about["files"] = files
         weights = weights_of(module)
         if weights is not None:
             about["weights"] = None
@@ -313,10 +333,16 @@ def _align(values: np.ndarray) -> list[str]:
     return [text.lstrip("-") if float(text) == 0 else text.replace("-", "−") for text in texts]
 
 
+def _from_file(given: Given) -> dict:
+    """Weights that a text takes from a file, by the name that it has there; those of one axis with their values."""
+    values = {"values": given.array.tolist()} if len(given.shape) == 1 else {}
+    return {"name": given.text[1:-1], "shape": given.shape, **values}
+
+
 def _kernel_names(layer: Layer, channels: int) -> list[str]:
     """What each output channel is called: its number, and the kernel that the text names for it."""
     kernels = [
-        kernel.text if len(kernel.matrices) == 1 else f"{kernel.text} {i}"
+        "own numbers" if kernel.text[0] == "[" else kernel.text if len(kernel.matrices) == 1 else f"{kernel.text} {i}"
         for kernel in layer.kernels
         for i in range(len(kernel.matrices))
     ]

@@ -4,7 +4,8 @@
 // words that Python's have.
 //
 // A layer is {name, given: {argument: value}, kernels: [{text, matrices}]}: `given` holds what is not PyTorch's default,
-// a pair as an array; kernels are those of weight=, or Filter2d's. An axis is one of those of axes.js.
+// a pair as an array, weights that are given as a whole as {text, shape, data}; kernels are those of weight=, or Filter2d's.
+// An axis is one of those of axes.js.
 
 class Problem extends Error {
   // `argument` is the one that is wrong, if it is one; `start` and `end` are where in the text.
@@ -14,10 +15,10 @@ class Problem extends Error {
   }
 }
 
-const MOST = 1000000, LARGEST_FLOAT = 3.4e38, LARGEST_KERNEL = 999, MOST_WEIGHTS = 1e9;
-const MODES = ["zeros", "reflect", "replicate", "circular"];
-
-function makePipelines(vocabulary) {
+// `carried` holds the weights that the page has from files, {shape, data} by the text that names them.
+function makePipelines(vocabulary, carried = {}) {
+  const MOST = 1000000, LARGEST_FLOAT = 3.4e38, LARGEST_KERNEL = 999, MOST_WEIGHTS = 1e9;
+  const MODES = ["zeros", "reflect", "replicate", "circular"];
   const { layers: LAYERS, kernels: KERNELS, presets: PRESETS } = vocabulary;
 
   // ---- From a text to layers.
@@ -41,6 +42,13 @@ function makePipelines(vocabulary) {
       if (reader.kind === "end") return layers;
       reader.advance();
     }
+  }
+
+  // The value that a text writes, as an argument has it: a number, a word, a constant, or a pair of them.
+  function readValue(text) {
+    const reader = read(text), at = { start: 0, end: text.length }, value = reader.value("a value");
+    if (reader.kind !== "end") throw reader.error(`expected nothing more after the value, not ${reader.shown()}`);
+    return plain(value, at);
   }
 
   function read(text) {
@@ -127,8 +135,12 @@ function makePipelines(vocabulary) {
   function layerOf(call) {
     const layer = { name: call.name, given: {}, kernels: [] }, { rest } = LAYERS[call.name], bound = bind(call, LAYERS[call.name]);
     for (const [name, { value, start, end }] of Object.entries(bound.given)) {
-      if (name === "weight" && LAYERS[call.name].kernels && value !== null) layer.kernels = severalKernels(value, { start, end });
-      else layer.given[name] = plain(value, { start, end });
+      const nested = depth(value), at = { start, end };
+      if (value !== null && (name === "weight" || typeof value === "string") && TENSORS.includes(name)) {
+        const list = LAYERS[call.name].kernels && name === "weight" && typeof value !== "string" && nested !== 4;
+        if (list) layer.kernels = severalKernels(value, at);
+        else layer.given[name] = typeof value === "string" ? fromFile(value, at) : tensor(value, nested, at);
+      } else layer.given[name] = plain(value, at);
     }
     if (rest === "kernel") layer.kernels = bound.rest.map(({ value, start, end }) => kernelOf(value, { start, end }));
     try {
@@ -178,6 +190,31 @@ function makePipelines(vocabulary) {
     return value.name;
   }
 
+  const TENSORS = ["weight", "bias", "running_mean", "running_var"];
+  const depth = (value) => (Array.isArray(value) && value.length ? 1 + depth(value[0]) : 0);
+
+  function fromFile(name, at) {
+    if (!carried[name]) throw new Problem(`the page does not carry the weights ${quote(name)}`, at);
+    return { text: quote(name), ...carried[name] };
+  }
+
+  // Numbers in as many brackets as a layer's weights have axes.
+  function tensor(value, nested, at) {
+    const shape = [], data = [value].flat(nested);
+    for (let one = value, n = nested; n > 0; n--, [one] = one) shape.push(one.length);
+    const even = (one, [n, ...rest]) => (n === undefined ? !Array.isArray(one) : Array.isArray(one) && one.length === n && one.every((part) => even(part, rest)));
+    if (!nested || !even(value, shape)) throw new Problem("expected lists of one length, one bracket for each axis", at);
+    if (data.some((x) => typeof x !== "number" || !(Math.abs(x) <= LARGEST_FLOAT))) throw new Problem("expected a number", at);
+    return asArgument(Float32Array.from(data), shape);
+  }
+
+  // Weights as a layer's argument, with the text that writes them.
+  function asArgument(data, shape) {
+    let parts = Array.from(data, (x) => show(shortest(x)));
+    for (const n of [...shape].reverse()) parts = Array.from({ length: parts.length / n }, (_, i) => `[${parts.slice(i * n, (i + 1) * n).join(", ")}]`);
+    return { text: parts[0], shape, data };
+  }
+
   const isMatrix = (value) => Array.isArray(value) && value.length > 0 && value.every((row) => Array.isArray(row) && row.every((cell) => !Array.isArray(cell) && !isCall(cell)));
 
   function severalKernels(value, at) {
@@ -217,7 +254,7 @@ function makePipelines(vocabulary) {
     const { arguments: expected, rest, kernels: takes } = LAYERS[name], words = rest === "kernel" ? kernels.map((kernel) => kernel.text) : [];
     for (const one of expected) {
       if (one.name === "weight" && takes && kernels.length) words.push(`weight=[${kernels.map((kernel) => kernel.text).join(", ")}]`);
-      else if (one.name in given) words.push(("default" in one ? `${one.name}=` : "") + show(given[one.name]));
+      else if (one.name in given) words.push(("default" in one ? `${one.name}=` : "") + (given[one.name]?.text ?? show(given[one.name])));
     }
     return `${name}(${words.join(", ")})`;
   }
@@ -230,7 +267,7 @@ function makePipelines(vocabulary) {
       let value = given[one.name];
       const alike = Array.isArray(value) && value.length === (LAYERS[name].equal?.[one.name] ?? value.length); // so many equal numbers are one
       if (alike && value.length && value.every((x) => typeof x === "number" && x === value[0])) value = one.name === "bias" ? value : value[0];
-      if (!("default" in one) || JSON.stringify(value) !== JSON.stringify(one.default)) kept[one.name] = value;
+      if (value?.text || !("default" in one) || JSON.stringify(value) !== JSON.stringify(one.default)) kept[one.name] = value;
     }
     return { name, given: kept, kernels };
   }
@@ -318,11 +355,11 @@ function makePipelines(vocabulary) {
       };
     }
     if (LAYERS[layer.name].lazy) return lazily(rows, columns, out, given, sizes, (channels, groups) => [out, channels / groups, ...sizes]);
-    const groups = groupsOf(given.groups, c, out), biases = biasesOf(given.bias, out), count = checkWeights(c / groups, out, sizes);
+    const groups = groupsOf(given.groups, c, out), biases = biasesOf(given.bias, out), total = checkWeights(c / groups, out, sizes);
     checkKernels(layer.kernels, matrices, out, sizes);
     return {
-      rows, columns, ins: c, outs: out, parameters: () => count + (given.bias === false ? 0 : out),
-      weights: () => [out, c / groups, ...sizes], biases: given.bias === false ? 0 : out, known: biases, matrices,
+      rows, columns, ins: c, outs: out, parameters: () => total + (given.bias === false ? 0 : out),
+      ...weightsOf(given, [out, c / groups, ...sizes], out, biases), matrices,
       numbers: () => ({ groups }),
     };
   }
@@ -338,6 +375,17 @@ function makePipelines(vocabulary) {
     };
   }
 
+  // What a convolution says of its weights: their shape, and those and the biases that are given.
+  function weightsOf(given, shape, out, known) {
+    const all = given.weight ? checkShape(given.weight, "weight", shape).data : null;
+    return { weights: () => shape, all, biases: given.bias === false ? 0 : out, known };
+  }
+
+  function checkShape(weights, name, shape) {
+    if (String(weights.shape) !== String(shape)) throw wrong(name, `has the shape ${show(weights.shape)}, and that of this layer is ${show(shape)}`);
+    return weights;
+  }
+
   function transposed(layer, given) {
     const { lazy } = LAYERS[layer.name], c = lazy ? null : whole(given.in_channels, "in_channels"), out = whole(given.out_channels, "out_channels");
     const sizes = pair(given.kernel_size, "kernel_size"), steps = pair(given.stride, "stride"), apart = pair(given.dilation, "dilation");
@@ -350,10 +398,10 @@ function makePipelines(vocabulary) {
     choice(given.padding_mode, "padding_mode", ["zeros"]);
     const [rows, columns] = [0, 1].map((i) => ({ kind: "transposed", size: sizes[i], stride: steps[i], dilation: apart[i], padding: pads[i], more: more[i] }));
     if (lazy) return lazily(rows, columns, out, given, sizes, (channels) => [channels, out / groups, ...sizes]);
-    const count = checkWeights(c, out / groups, sizes);
+    const total = checkWeights(c, out / groups, sizes);
     return {
-      rows, columns, ins: c, outs: out, parameters: () => count + (given.bias === false ? 0 : out),
-      weights: () => [c, out / groups, ...sizes], biases: given.bias === false ? 0 : out, known: biases, matrices: [],
+      rows, columns, ins: c, outs: out, parameters: () => total + (given.bias === false ? 0 : out),
+      ...weightsOf(given, [c, out / groups, ...sizes], out, biases), matrices: [],
       numbers: () => ({ groups }),
     };
   }
@@ -367,6 +415,7 @@ function makePipelines(vocabulary) {
   // The biases that are given; null where they are random or none.
   function biasesOf(bias, out) {
     if (typeof bias === "boolean") return null;
+    if (bias?.data) return [...checkShape(bias, "bias", [out]).data];
     if (Array.isArray(bias)) {
       if (bias.length !== out) throw wrong("bias", `holds ${count(bias.length, "number")}, and out_channels is ${out}`);
       return bias.map((one) => real(one, "bias"));
@@ -485,24 +534,35 @@ function makePipelines(vocabulary) {
     if (given.process_group) throw wrong("process_group", `must be None, for nothing is trained here, not ${show(given.process_group)}`);
     const c = LAYERS[layer.name].lazy ? null : whole(given.num_features, "num_features"), eps = real(given.eps, "eps", { above: 0 });
     if (given.momentum !== null) real(given.momentum, "momentum");
-    const learnt = flag(given.affine, "affine") + (flag(given.bias, "bias") && given.affine), still = flag(given.track_running_stats, "track_running_stats");
-    const all = (channels, value) => Array(channels).fill(value);
-    const never = (n) => (still ? { mean: all(n, 0), root: all(n, Math.sqrt(1 + eps)) } : { mean: null, root: null }); // never trained
+    const still = flag(given.track_running_stats, "track_running_stats"), learnt = learntOf(given, c, still);
+    const all = (channels, value) => Array(channels).fill(value), { weight, bias, running_mean: mean, running_var: variance } = learnt.given;
+    const kept = (n) => (still ? { mean: mean ?? all(n, 0), root: (variance ?? all(n, 1)).map((x) => Math.sqrt(Math.fround(x) + eps)) } : { mean: null, root: null });
     const axis = still ? POINT : { kind: "whole" };
     return {
-      rows: axis, columns: axis, ins: c, outs: c, pixels: still ? 1 : 2, parameters: (n) => learnt * n, seen: [POINT, POINT],
-      numbers: (n) => ({ eps, weight: all(n, 1), bias: all(n, 0), ...never(n) }),
+      rows: axis, columns: axis, ins: c, outs: c, pixels: still ? 1 : 2, parameters: (n) => learnt.count * n, seen: [POINT, POINT],
+      numbers: (n) => ({ eps, weight: weight ?? all(n, 1), bias: bias ?? all(n, 0), ...kept(n) }),
     };
+  }
+
+  // What a normalising layer of c channels has learnt: {count: of numbers a channel, given: those that are given, by name}.
+  function learntOf(given, c, still = false) {
+    const affine = flag(given.affine, "affine"), biased = given.bias?.data ? true : flag(given.bias, "bias"), found = {};
+    const allowed = { weight: affine, bias: affine && biased, running_mean: still, running_var: still };
+    for (const [name, right] of Object.entries(allowed)) {
+      if (!given[name]?.data) continue;
+      if (!right) throw wrong(name, `goes with ${name.startsWith("running") ? "track_running_stats" : "affine"}=True`);
+      found[name] = [...checkShape(given[name], name, [c]).data];
+    }
+    return { count: affine + allowed.bias, given: found };
   }
 
   function groupNorm(given) {
     const groups = whole(given.num_groups, "num_groups"), c = whole(given.num_channels, "num_channels");
     if (c % groups) throw wrong("num_groups", `must divide num_channels ${c}, and ${groups} does not`);
-    const eps = real(given.eps, "eps", { above: 0 }), learnt = flag(given.affine, "affine") + (flag(given.bias, "bias") && given.affine);
-    const axis = { kind: "whole" };
+    const eps = real(given.eps, "eps", { above: 0 }), { count: learnt, given: { weight, bias } } = learntOf(given, c), axis = { kind: "whole" };
     return {
       rows: axis, columns: axis, ins: c, outs: c, pixels: c === groups ? 2 : 1, parameters: () => learnt * c, seen: [POINT, POINT],
-      numbers: () => ({ eps, groups, weight: Array(c).fill(1), bias: Array(c).fill(0), mean: null, root: null }),
+      numbers: () => ({ eps, groups, weight: weight ?? Array(c).fill(1), bias: bias ?? Array(c).fill(0), mean: null, root: null }),
     };
   }
 
@@ -511,6 +571,7 @@ function makePipelines(vocabulary) {
     const shape = Array.isArray(given.normalized_shape) ? given.normalized_shape : [given.normalized_shape];
     if (shape.length < 1 || shape.length > 3) throw wrong("normalized_shape", `must be W, (H, W) or (C, H, W), not ${show(given.normalized_shape)}`);
     shape.forEach((size) => whole(size, "normalized_shape"));
+    if (given.weight?.data || given.bias?.data) throw new Problem("the page cannot compute it with weights of its own");
     const eps = given.eps === null ? 2 ** -23 : real(given.eps, "eps", { above: 0 }), length = shape.reduce((all, size) => all * size, 1);
     const learnt = flag(given.elementwise_affine, "elementwise_affine") + ("bias" in given && flag(given.bias, "bias") && given.elementwise_affine);
     const [w, h = null, c = null] = [...shape].reverse(), axis = (size) => (size === null ? POINT : { kind: "whole", only: size });
@@ -536,6 +597,7 @@ function makePipelines(vocabulary) {
     const { limits = {}, arguments: expected } = LAYERS[layer.name];
     for (const { name, default: usual } of expected) {
       const { than, not, choices, ...limit } = limits[name] ?? {};
+      if (given[name]?.data) continue;
       if (choices) choice(given[name], name, choices);
       else if (typeof usual === "boolean") flag(given[name], name);
       else if (limit.whole) whole(given[name], name);
@@ -549,7 +611,7 @@ function makePipelines(vocabulary) {
     const numbers = { ...given };
     let channels = null;
     if ("num_parameters" in given) {
-      numbers.weight = Array(given.num_parameters).fill(Math.fround(given.init));
+      numbers.weight = given.weight ? [...checkShape(given.weight, "weight", [given.num_parameters]).data] : Array(given.num_parameters).fill(Math.fround(given.init));
       channels = given.num_parameters === 1 ? null : given.num_parameters;
     }
     return { rows: POINT, columns: POINT, ins: channels, outs: channels, parameters: () => given.num_parameters ?? 0, numbers: () => ({ curve: layer.name, arguments: numbers }) };
@@ -564,7 +626,12 @@ function makePipelines(vocabulary) {
     magnitude: () => ({ ...nothing(), outs: 1 }),
   };
 
-  const effectOf = (layer) => EFFECTS[LAYERS[layer.name].kind](layer, argumentsOf(layer));
+  const knows = (name) => LAYERS[name].kind in EFFECTS && (LAYERS[name].kind !== "curve" || name in CURVES);
+
+  function effectOf(layer) {
+    if (!knows(layer.name)) throw new Problem(`the page cannot compute ${layer.name}`);
+    return EFFECTS[LAYERS[layer.name].kind](layer, argumentsOf(layer));
+  }
 
   // ---- Along one axis: how many outputs, and the arithmetic behind that.
 
@@ -718,7 +785,7 @@ function makePipelines(vocabulary) {
           layer, effect, input: shape, shape: output, parameters: effect.parameters?.(shape[0]) ?? 0,
           sums: axes.map((axis, i) => sumOf(axis, shape[i + 1], sliding || own)),
           field: fields.map(fieldSize), names: namesOf(layer, effect, output[0]),
-          ...valuesOf(layer, effect, shape, output, draw, loaded(number)),
+          ...valuesOf(layer, effect, shape, draw),
         });
         shape = output;
       } catch (problem) {
@@ -751,7 +818,7 @@ function makePipelines(vocabulary) {
   }
 
   // The numbers from which compute.js computes a layer, and its weights.
-  function valuesOf(layer, effect, [c, h, w], output, draw, loaded) {
+  function valuesOf(layer, effect, [c, h, w], draw) {
     const [down, across] = effect.seen ?? [effect.rows, effect.columns];
     const about = { name: layer.name, kind: effect.kind ?? LAYERS[layer.name].kind, ...effect.numbers(c), rows: settle(down, h), columns: settle(across, w) };
     if (!effect.matrices) return { about, weights: null };
@@ -760,11 +827,11 @@ function makePipelines(vocabulary) {
       const flat = effect.matrices.flat(2);
       return { about, weights: Float32Array.from({ length: flat.length * c }, (_, i) => flat[i % flat.length]) };
     }
-    const begun = drawWeights(draw, shape, effect.biases), { weights } = loaded ?? begun, size = shape[2] * shape[3];
+    const begun = drawWeights(draw, shape, effect.biases), weights = effect.all ?? begun.weights, size = shape[2] * shape[3];
     effect.matrices.forEach((matrix, o) => {
       for (let i = 0; i < shape[1]; i++) weights.set(matrix.flat(), (o * shape[1] + i) * size);
     });
-    about.bias = effect.known ? effect.known.map(Math.fround) : effect.biases ? (loaded?.bias ?? begun.bias) : [];
+    about.bias = effect.known ? effect.known.map(Math.fround) : begun.bias;
     return { about, weights };
   }
 
@@ -781,41 +848,51 @@ function makePipelines(vocabulary) {
     const every = effect.ins === undefined || effect.ins === null; // Filter2d's, again for each input channel
     return Array.from({ length: channels }, (_, c) => {
       const text = every && texts.length ? texts[c % texts.length] : texts[c];
+      if (text?.startsWith("[")) return `channel ${c}: own numbers`;
       return `channel ${c}${text ? `: ${text.length > 60 ? `${text.slice(0, 57)}...` : text}` : texts.length ? ": random" : ""}`;
     });
   }
 
-  return { parse, write, writeLayer, tidy, argumentsOf, literal, follow, effectOf, kernelOf };
-}
+  // ---- Numbers and words.
 
-// ---- Numbers and words.
+  const group = (n) => n.toLocaleString("en");
+  const count = (n, noun) => `${group(n)} ${noun}${n === 1 ? "" : "s"}`;
+  const quote = (text) => (text.includes("'") ? `"${text}"` : `'${text}'`);
+  const gcd = (a, b) => (b ? gcd(b, a % b) : a);
+  const mod = (a, n) => ((a % n) + n) % n;
+  const roundEven = (x) => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x));
 
-const group = (n) => n.toLocaleString("en");
-const count = (n, noun) => `${group(n)} ${noun}${n === 1 ? "" : "s"}`;
-const quote = (text) => (text.includes("'") ? `"${text}"` : `'${text}'`);
-const gcd = (a, b) => (b ? gcd(b, a % b) : a);
-const mod = (a, n) => ((a % n) + n) % n;
-const roundEven = (x) => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x));
-
-// A value as Python writes it.
-function show(value) {
-  if (value === null || value === undefined) return "None";
-  if (typeof value === "boolean") return value ? "True" : "False";
-  if (typeof value === "string") return quote(value);
-  if (Array.isArray(value)) return `(${value.map(show).join(", ")}${value.length === 1 ? "," : ""})`;
-  return String(value).replace("Infinity", "inf");
-}
-
-// The fraction nearest to x whose denominator is no larger than `most`: [numerator, denominator].
-function nearestFraction(x, most) {
-  let [p0, q0, p1, q1] = [0, 1, 1, 0], rest = x;
-  for (;;) {
-    const a = Math.floor(rest), q2 = q0 + a * q1;
-    if (q2 > most) break;
-    [p0, q0, p1, q1] = [p1, q1, p0 + a * p1, q2];
-    if (rest - a < 1e-12) return [p1, q1];
-    rest = 1 / (rest - a);
+  // A value as Python writes it.
+  function show(value) {
+    if (value === null || value === undefined) return "None";
+    if (typeof value === "boolean") return value ? "True" : "False";
+    if (typeof value === "string") return quote(value);
+    if (Array.isArray(value)) return `(${value.map(show).join(", ")}${value.length === 1 ? "," : ""})`;
+    return String(value).replace("Infinity", "inf");
   }
-  const k = Math.floor((most - q0) / q1), other = [p0 + k * p1, q0 + k * q1];
-  return Math.abs(p1 / q1 - x) <= Math.abs(other[0] / other[1] - x) ? [p1, q1] : other;
+
+  // The number of the fewest digits that is this one as a 32-bit float.
+  function shortest(x) {
+    for (let digits = 1; digits < 9; digits++) {
+      const short = Number(x.toPrecision(digits));
+      if (Math.fround(short) === Math.fround(x)) return short;
+    }
+    return Number(x.toPrecision(9));
+  }
+
+  // The fraction nearest to x whose denominator is no larger than `most`: [numerator, denominator].
+  function nearestFraction(x, most) {
+    let [p0, q0, p1, q1] = [0, 1, 1, 0], rest = x;
+    for (;;) {
+      const a = Math.floor(rest), q2 = q0 + a * q1;
+      if (q2 > most) break;
+      [p0, q0, p1, q1] = [p1, q1, p0 + a * p1, q2];
+      if (rest - a < 1e-12) return [p1, q1];
+      rest = 1 / (rest - a);
+    }
+    const k = Math.floor((most - q0) / q1), other = [p0 + k * p1, q0 + k * q1];
+    return Math.abs(p1 / q1 - x) <= Math.abs(other[0] / other[1] - x) ? [p1, q1] : other;
+  }
+
+  return { parse, write, knows, writeLayer, tidy, argumentsOf, literal, follow, effectOf, kernelOf, readValue, asArgument, shortest, sameSize, show };
 }

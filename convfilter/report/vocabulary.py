@@ -43,13 +43,13 @@ LIMITS = {  # what the elementwise layers refuse
 def write_vocabulary(pipeline: Pipeline) -> dict:
     """Return the layers, the kernels and the presets that the page's editor knows, in what JSON has.
 
-    ``layers`` holds for each layer the ``kind`` of its arithmetic (as in ``Computes``), its ``arguments`` in order (a
-    name, the default where there is one, ``keyword`` where it has no place), ``rest`` (the name of ``*args``), whether
-    it takes ``kernels`` by name, whether it is ``lazy``, as how many ``equal`` numbers one counts, its ``sentence`` and
-    ``lesson``, an ``example``, the ``mode`` of a padding layer or of one that enlarges in one way, and the ``limits``
-    of its arguments, where these are numbers. ``kernels`` holds the ``signatures`` of all kernels, and those whose
-    coefficients are ``known``: of each the text, the values of all its arguments, and its matrices. The menu's are
-    among them, and those that the pipeline names.
+    ``layers`` holds for each layer the ``kind`` of its arithmetic (as in ``Computes``), the ``family`` it is listed
+    with, its ``arguments`` in order (a name, the default where there is one, ``keyword`` where it has no place),
+    ``rest`` (the name of ``*args``), whether it takes ``kernels`` by name, whether it is ``lazy``, as how many
+    ``equal`` numbers one counts, its ``sentence`` and ``lesson``, an ``example``, the ``mode`` of a padding layer or of
+    one that enlarges in one way, and the ``limits`` of its arguments, where these are numbers. ``kernels`` holds the
+    ``signatures`` of all kernels, and those whose coefficients are ``known``: of each the text, the values of all its
+    arguments, and its matrices. The menu's are among them, and those that the pipeline names.
 
     >>> from convfilter import parse
     >>> vocabulary = write_vocabulary(parse("blur(sigma=2.5)"))
@@ -77,6 +77,7 @@ def _layer(entry: Entry) -> dict:
     expected = signature(entry.function)
     about = {
         "kind": entry.computes.value,
+        "family": entry.function.__module__.rpartition(".")[2],
         "arguments": _arguments(entry.function),
         "sentence": entry.sentence,
         "lesson": entry.lesson,
