@@ -12,6 +12,7 @@ from functools import partial
 
 from convfilter import streams
 from convfilter.cli.console import Console
+from convfilter.cli.show import Terminal, check_show
 from convfilter.cli.together import finish_together
 from convfilter.errors import UsageError
 from convfilter.language.pipeline import Pipeline
@@ -33,6 +34,7 @@ def run_batch(
     quiet: bool,
     verbose: int,
     progress: str,
+    show: bool,
 ) -> int:
     """Run the pictures, print what is written, and return the exit status, 0 or 1; a signal ends the process.
 
@@ -42,14 +44,21 @@ def run_batch(
     to_stdout = options.output == "-"
     if to_stdout and as_json:
         raise UsageError("-o - and --json both need standard output; choose one of them")
+    if show:
+        check_show(options)
     console = Console(quiet=quiet, verbose=verbose, progress=progress)
     run = run_files(pipeline, inputs, passed_over=console.detail, **vars(options))
+    terminal = Terminal() if show else None
+    if terminal and terminal.why_not and not quiet:
+        console.say(f"convfilter: --show: {terminal.why_not}, so nothing is drawn")
     if console.counts:
         threading.Thread(target=_count, args=(console, run), daemon=True).start()
         threading.Thread(target=_keep_showing, args=(console,), daemon=True).start()
-    show = partial(_show_nothing if to_stdout else _show_json if as_json else _show_paths, end=b"\0" if null else b"\n")
+    write = partial(
+        _show_nothing if to_stdout else _show_json if as_json else _show_paths, end=b"\0" if null else b"\n"
+    )
     with _signals_caught() as caught, ThreadPoolExecutor(1, "convfilter-results") as pool:
-        telling = pool.submit(_tell, run, console, show, options.shard == "auto")
+        telling = pool.submit(_tell, run, console, write, terminal, options.shard == "auto")
         while not caught and not wait([telling], 0.05).done:
             pass
         if caught:  # in the main thread, which waits for nothing else: not for a picture, nor for who reads our output
@@ -61,7 +70,9 @@ def run_batch(
         return telling.result()
 
 
-def _tell(run: Run, console: Console, show: Callable[[Result], bytes], is_shared: bool) -> int:
+def _tell(
+    run: Run, console: Console, write: Callable[[Result], bytes], terminal: Terminal | None, is_shared: bool
+) -> int:
     """Print every result, and at the end how many there were; return the exit status.
 
     ``is_shared`` is true where other processes do the rest of the pictures.
@@ -69,13 +80,15 @@ def _tell(run: Run, console: Console, show: Callable[[Result], bytes], is_shared
     lost: Exception | None = None
     for result in run:
         console.add(result)
-        words = show(result)
+        words = write(result)
         if words and not lost:
             try:
                 console.write_out(partial(streams.write_out, words))
             except (OSError, ValueError) as error:  # nobody reads on, or there is no room: what is lost must be known
                 lost = error
                 run.stop()
+        if terminal and result.status == "done":
+            terminal.show(result.outputs, console.say)
     if lost and not isinstance(lost, BrokenPipeError):
         console.say(f"convfilter: standard output: {getattr(lost, 'strerror', None) or lost}")
     console.close(stopped=run.stopped)

@@ -199,8 +199,11 @@ def report(ctx: click.Context, pipeline: str, image: str, presets_file: str | No
                 help="What shares one black and one white: a channel has its own, a pipeline's channels have one "
                 "(layer), or all pipelines have one (run).  [default: run]")  # fmt: skip
 @options.of_run("format", "channels", "columns", "zoom", "theme", "compress", "metadata", "no_clobber", "max_memory")
+@options.SHOW
 @click.pass_context
-def compare(ctx: click.Context, pipelines: tuple[str, ...], image: str, presets_file: str | None, **kwargs) -> None:
+def compare(
+    ctx: click.Context, pipelines: tuple[str, ...], image: str, presets_file: str | None, show: bool, **kwargs
+) -> None:
     """Draw what several pipelines make of IMAGE, a picture or - for standard input: one figure, the picture first, then
     a row a PIPELINE, all on one scale.
 
@@ -218,9 +221,18 @@ def compare(ctx: click.Context, pipelines: tuple[str, ...], image: str, presets_
     texts = [
         str(one) if text.startswith("@") or "\n" in text else text for text, one in zip(pipelines, parsed, strict=True)
     ]
+    from convfilter.cli.show import Terminal, check_show
+
+    if show:
+        check_show(chosen)
     path = write_comparison(parsed, image, chosen, texts=texts)
     if path != "-":
         click.echo(path)
+    if show:
+        terminal = Terminal()
+        terminal.show([path], lambda text: streams.say(f"{text}\n"))
+        if terminal.why_not:
+            _say(f"--show: {terminal.why_not}, so nothing is drawn")
 
 
 @cli.command()

@@ -119,9 +119,13 @@ PRESETS_FILE = option(PIPELINE, "--presets", "presets_file", type=click.Path(), 
 CODE = option(RUNNING, "--code", is_flag=True,
               help="Print the pipeline as a PyTorch script for the first picture, and do nothing else.")  # fmt: skip
 
+SHOW = option(RUNNING, "--show", is_flag=True,
+              help="Draw the pictures written in the terminal, on standard error.")  # fmt: skip
+
 PRINTING = (
     option(RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object a picture instead of paths."),
     option(RUNNING, "-0", "--null", is_flag=True, help="End each printed path with NUL, for xargs -0."),
+    SHOW,
     CODE,
     option(RUNNING, "--progress", type=click.Choice(["auto", "plain", "none"]), default="auto", show_default=True,
            help="auto: a bar on a terminal; plain: a line a minute."),
