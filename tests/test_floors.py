@@ -24,8 +24,9 @@ BELOW = {  # package: those that it may import besides itself
     "export": "weights layers language gray images figures files engine explain run",
     "report": "weights layers language gray images figures files engine explain run",
     "notebook": "weights layers language gray images figures files engine explain run",
+    "fit": "weights layers language gray images figures files engine explain run",
     "warm": "",
-    "cli": "weights layers language gray images figures files engine explain run export report warm",
+    "cli": "weights layers language gray images figures files engine explain run export report fit warm",
 }
 LIBRARIES = {  # package: what it may import besides the standard library
     "weights": {"numpy"},
@@ -39,6 +40,7 @@ LIBRARIES = {  # package: what it may import besides the standard library
     "export": {"PIL", "numpy", "torch"},
     "report": {"PIL", "numpy", "torch", "jinja2", "markupsafe"},
     "notebook": {"PIL", "numpy", "torch"},
+    "fit": {"PIL", "numpy", "torch", "safetensors"},
     "cli": {"PIL", "numpy", "torch", "click", "tqdm"},
 }
 FACE = {"convfilter", "convfilter.__version__"}  # for the version

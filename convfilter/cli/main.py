@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -233,6 +234,49 @@ def compare(
         terminal.show([path], lambda text: streams.say(f"{text}\n"))
         if terminal.why_not:
             _say(f"--show: {terminal.why_not}, so nothing is drawn")
+
+
+@cli.command(cls=options.Command, short_help="Learn a pipeline's weights from pictures before and after.")
+@click.argument("pipeline")
+@click.argument("pictures", metavar="BEFORE AFTER [BEFORE AFTER]...", nargs=-1, required=True)
+@options.option(PICTURES_OUT, "-o", "--output", metavar="FILE", required=True,
+                help="The file of weights to write, a .safetensors.")  # fmt: skip
+@options.option(RUNNING, "--steps", type=click.IntRange(1, 100_000), default=300, show_default=True, metavar="N",
+                help="The most steps; it ends earlier where they no longer help.")  # fmt: skip
+@options.of_run("white", "background", "weights", "prefix", "seed", "no_clobber")
+@options.PRESETS_FILE
+@options.option(RUNNING, "-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error.")
+@click.pass_context
+def fit(
+    ctx: click.Context, pipeline: str, pictures: tuple[str, ...], output: str, presets_file: str | None, steps: int,
+    quiet: bool, **kwargs
+) -> None:  # fmt: skip
+    """Learn the weights with which PIPELINE makes AFTER of BEFORE, and write them to a file that --weights takes.
+
+    A picture that this program has written counts as the floats that it was made of. The weights begin as PIPELINE
+    gives them, else with PyTorch's random ones.
+
+    \b
+    Examples:
+      convfilter edge photo.png
+      convfilter fit 'Conv2d(1, 1, 5)' photo.png photo_edge.png -o learned.safetensors
+      convfilter run 'Conv2d(1, 1, 5)' other.png --weights learned.safetensors
+    """
+    chosen = _take_options(kwargs)
+    parsed = _prepare(parse(pipeline, presets=_presets(ctx, presets_file)), chosen, quiet=quiet)
+    from convfilter.fit.write import fit_files, write_kernels
+
+    def tell(step: int, error: float) -> None:
+        if not quiet and (step == 1 or step % 10 == 0):
+            _say(f"step {step:,} of at most {steps:,}: error {error:.4g}")
+
+    learnt = fit_files(parsed, pictures, output, chosen, steps=steps, tell=tell)
+    if not quiet:
+        columns = shutil.get_terminal_size().columns
+        for line in write_kernels(learnt, columns):
+            streams.say(f"{line}\n")
+        _say(f"{learnt.steps:,} steps, error {learnt.error:.4g} (root of the mean square)")
+    click.echo(output)
 
 
 @cli.command()
