@@ -1,30 +1,36 @@
 """The script that --code prints: which picture it reads, how it reads that, and what it calls what it writes."""
 
+import io
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convfilter.errors import InputError, PipelineError, UsageError, escape
-from convfilter.export.pytorch_code import Photo, read_picture, write_code
+from convfilter.export.pytorch_code import Photo, write_code
 from convfilter.files.paths import split_name, to_file_name
 from convfilter.files.targets import check_folder, find_single_file, find_target
 from convfilter.language.pipeline import Pipeline
-from convfilter.run.options import Options
+from convfilter.run.options import DEFAULTS, Options, flags
 from convfilter.run.plan import check_names
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 ORIENTATION = 274  # the EXIF tag
-SIMPLE = {  # what a script can follow of the options that it takes no notice of
-    "grid": (False,), "keep": (False,), "steps": (False,), "frames": ("first", 0), "name": (None,),
-    "scale": (None, "channel"),
-    "format": (None, "png"), "shard": (None,), "skip_existing": (False,), "no_clobber": (False,),
-    "mode": ("L",), "mean": (None,), "std": (None,), "gray_weights": (False,), "recombine": (False,),
+FOLLOWED = {  # what a script does as the program does
+    "background", "bits", "channels", "norm", "output", "prefix", "seed", "until", "vmax", "vmin", "weights", "white",
 }  # fmt: skip
+NO_MATTER = {  # what changes none of one picture's pixels
+    "compress", "dry_run", "exact", "fail_fast", "jobs", "max_memory", "max_pixels", "metadata", "recursive",
+}  # fmt: skip
+ALIKE = {"format": "png", "frames": 0, "scale": "channel"}  # of other options, what comes to the same as the default
 
 
 def write_script(pipeline: Pipeline, *pictures: str, options: Options) -> str:
     """Return the pipeline as a script that writes, of one picture, the pixels that the program writes.
 
-    One of ``pictures`` is looked at, where it is a file, for what the script
-    must do to read it; without one the script reads photo.jpg. Outputs lie beside the picture unless ``output`` says
-    otherwise.
+    One of ``pictures`` is looked at, where it is a file, for what the script must do to read it; without one the script
+    reads photo.jpg. Outputs lie beside the picture unless the options say otherwise.
 
     Raises:
         UsageError: a script could not follow an option, or there are several pictures.
@@ -40,10 +46,10 @@ def write_script(pipeline: Pipeline, *pictures: str, options: Options) -> str:
     output = options.output
     if output == "-":
         raise UsageError("--code: the script writes files; leave out -o -, or name a folder or a file")
-    for option, values in SIMPLE.items():
-        if getattr(options, option) not in values:
-            flag = option.replace("_", "-")
-            raise UsageError(f"--code prints a script for single PNGs of one picture; leave out --{flag}")
+    for option in sorted(DEFAULTS.keys() - FOLLOWED - NO_MATTER):
+        if getattr(options, option) not in (DEFAULTS[option], ALIKE.get(option, DEFAULTS[option])):
+            flag = flags(option)[-1]
+            raise UsageError(f"--code prints a script for single PNGs of one picture; leave out {flag}")
     options.check(pipeline)
     if options.suffix != ".png":
         raise UsageError(f"-o {escape(output)}: --code prints a script for PNGs; give it the suffix .png")
@@ -77,7 +83,7 @@ def write_script(pipeline: Pipeline, *pictures: str, options: Options) -> str:
 
 def _look_at(path: str, pipeline: Pipeline, background: str) -> Photo:
     import numpy as np
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     from convfilter.images.decoding import at_ease
     from convfilter.images.reader import read_header, read_pictures
@@ -90,14 +96,12 @@ def _look_at(path: str, pipeline: Pipeline, background: str) -> Photo:
         raise InputError(f"{escape(path)}: {error}") from None
     except PipelineError as error:
         raise InputError(f"{escape(path)}: {error.reason}") from None
-    names = {"Image": Image, "ImageOps": ImageOps}
     try:
         with at_ease(), Image.open(path) as image:
             turned, tiff = image.getexif().get(ORIENTATION, 1) != 1, image.format == "TIFF"
             transparent, pixels = image.has_transparency_data, picture.values.size
             photo = Photo(path, header.mode, picture.white, transparent, turned, tiff, background, pixels)
-            exec("\n".join(read_picture(photo)), names)  # what the script will do
-            alike = np.array_equal(np.asarray(names["picture"]), picture.values)
+            alike = np.array_equal(np.asarray(_read_as_scripts_do(photo)), picture.values)
     except (OSError, ValueError, SyntaxError):  # what Pillow says of pictures that it cannot read
         alike = False
     if not alike:
@@ -106,6 +110,22 @@ def _look_at(path: str, pipeline: Pipeline, background: str) -> Photo:
             "convfilter does; save it as a PNG of 8 or 16 bits without transparency"
         )
     return photo
+
+
+def _read_as_scripts_do(photo: Photo) -> "Image.Image":
+    """Return the picture as the statements of ``pytorch_code.read_picture`` read it."""
+    from PIL import Image, ImageOps
+
+    picture = Image.open(io.BytesIO(Path(photo.path).read_bytes()) if photo.turned and photo.tiff else photo.path)
+    if photo.turned and not photo.tiff:
+        picture = ImageOps.exif_transpose(picture)
+    if photo.mode[0] in "IF":
+        return picture
+    if photo.transparent:
+        colours = picture.convert("RGBA")
+        picture = Image.new("RGB", colours.size, photo.background)
+        picture.paste(colours.convert("RGB"), mask=colours.getchannel("A"))
+    return picture.convert("RGB").convert("L") if photo.mode == "LAB" else picture.convert("L")
 
 
 def _outputs(stem: str, count: int) -> list[str]:

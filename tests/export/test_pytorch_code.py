@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 from random_pipelines import random_pipeline
 
-from convfilter import parse
+from convfilter import UsageError, parse
 from convfilter.cli.main import cli
 from convfilter.export.pytorch_code import Photo, write_code
 from convfilter.export.script import write_script
@@ -386,3 +386,15 @@ def test_a_broken_picture_is_named():
         file.write(b"\x89PNG\r\n\x1a\nnothing")
     done = CliRunner().invoke(cli, ["edge", "--code", "broken.png"])
     assert done.exit_code == 1 and "broken.png: " in done.stderr
+
+
+def test_an_option_that_no_script_is_known_to_follow_is_refused():
+    """So a new option cannot be forgotten here."""
+    from convfilter.export.script import ALIKE, FOLLOWED, NO_MATTER
+    from convfilter.run.options import DEFAULTS
+
+    assert FOLLOWED | NO_MATTER | ALIKE.keys() <= DEFAULTS.keys() and not FOLLOWED & NO_MATTER
+    for option in ({"grid": True}, {"no_clobber": True}, {"frames": "all"}, {"mode": "RGB"}, {"shard": "0/2"}):
+        with pytest.raises(UsageError, match=f"leave out --{next(iter(option)).replace('_', '-')}"):
+            write_script(parse("edge"), options=Options(**option))
+    write_script(parse("edge"), options=Options(jobs=1, format="png", frames=0, scale="channel"))
