@@ -114,4 +114,4 @@ def test_every_call_in_every_circumstance(call, around, pictures, program):
     line = AROUND[around].replace("{}", {**CALLS, **QUICK}[call])
     before = program.count()
     assert outcome(line, pictures, program.path) == outcome(line, pictures, "0")
-    assert program.count() > before
+    assert program.count() > before or around == "no environment"  # without LANG Python's options are others
