@@ -31,15 +31,15 @@ Apply = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A layer without its padding.
+class Algorithm:
+    """How a layer is computed, without its padding.
 
     ``apply`` takes (1, C, h, w) with everything that the wanted outputs see, may overwrite it, and gives those outputs.
     ``on_strips`` does the same to channels of which each stands as 16 strips, (1, C * 16, h, w); it is ``apply`` itself
-    where all channels are treated alike and apart. ``heavy`` says that this is worth the way into strips. ``fill`` is
-    what lies around the picture where the axes' mode is zeros. ``divisor(axis, outputs, n)``, of rows times of columns,
-    is what the outputs at these positions are still to be divided by. ``taps`` are the multiplications an output value
-    takes, roughly.
+    where all channels are treated alike and apart. ``heavy`` says that this is worth laying a picture out as strips.
+    ``fill`` is what lies around the picture where the axes' mode is zeros. ``divisor(axis, outputs, n)``, of rows times
+    of columns, is what the outputs at these positions are still to be divided by. ``taps`` are the multiplications that
+    an output value takes, roughly.
     """
 
     effect: Effect
@@ -51,36 +51,44 @@ class Step:
     taps: int = 1
 
 
-def choose_steps(effects: Sequence[Effect], network: nn.Sequential) -> tuple[Step, ...]:
-    """Return a network's layers as steps that together give its values, each by its quickest algorithm.
+def choose_algorithms(effects: Sequence[Effect], network: nn.Sequential) -> tuple[Algorithm, ...]:
+    """Return the quickest algorithm of each layer, in an order in which they together give the network's values.
 
-    ``effects`` are those of the layers, one a module of ``network``, as ``engine.build`` returns it. An activation
-    that never falls moves behind a max pool that follows it.
+    ``effects`` are those of the layers, one a module of ``network``, as ``engine.build`` returns it. The order differs
+    from the network's where an activation that never falls is followed by a max pool: it is computed behind it.
 
     >>> network = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
     >>> effects = [Effect(elementwise=True, never_falls=True), Effect(Window(2, 2), Window(2, 2))]
-    >>> [step.effect.rows.size for step in choose_steps(effects, network)]
+    >>> [algorithm.effect.rows.size for algorithm in choose_algorithms(effects, network)]
     [2, 1]
     """
-    layers = list(zip(effects, network, strict=True))
-    for i in range(1, len(layers)):
-        j = i
-        while j and _sees_pixels(*layers[j]) and layers[j - 1][0].never_falls:
-            layers[j - 1 : j + 1] = layers[j], layers[j - 1]
-            j -= 1
+    layers = _pool_first(list(zip(effects, network, strict=True)))
     last = max((number for number, (effect, _) in enumerate(layers) if effect.jumps), default=0)
-    return tuple(choose_step(*layer, transforms=number >= last) for number, layer in enumerate(layers))
+    return tuple(choose_algorithm(*layer, transforms=number >= last) for number, layer in enumerate(layers))
 
 
-def _sees_pixels(effect: Effect, module: nn.Module) -> bool:
-    """Whether this is a max pool of which every window holds a pixel, and gives its value, not -inf."""
-    return isinstance(module, nn.MaxPool2d) and not any(
-        axis.dilation > 1 and axis.before for axis in (effect.rows, effect.columns)
-    )
+def _pool_first(layers: Sequence[tuple[Effect, nn.Module]]) -> list[tuple[Effect, nn.Module]]:
+    """The layers with each max pool before the activations that it follows: fewer pixels, and the same values.
+
+    The maximum of what an activation gives that never falls is what it gives for the maximum.
+    """
+    ordered: list[tuple[Effect, nn.Module]] = []
+    for effect, module in layers:
+        place = len(ordered)
+        if isinstance(module, nn.MaxPool2d) and _sees_pixels(effect):
+            while place and ordered[place - 1][0].never_falls:
+                place -= 1
+        ordered.insert(place, (effect, module))
+    return ordered
 
 
-def choose_step(effect: Effect, module: nn.Module, *, transforms: bool = True) -> Step:
-    """Return one layer as a step.
+def _sees_pixels(effect: Effect) -> bool:
+    """Whether every window of a max pool holds a pixel, and gives its value, not -inf."""
+    return not any(axis.dilation > 1 and axis.before for axis in (effect.rows, effect.columns))
+
+
+def choose_algorithm(effect: Effect, module: nn.Module, *, transforms: bool = True) -> Algorithm:
+    """Return the quickest algorithm of one layer.
 
     Without ``transforms`` no FFT is used: its rounding makes tiny numbers of what is exactly 0, and a later layer that
     jumps there, such as ``Threshold(0, 255)``, would make a picture of them.
@@ -89,9 +97,9 @@ def choose_step(effect: Effect, module: nn.Module, *, transforms: bool = True) -
         module = module[-1]
     if isinstance(module, nn.Conv2d):
         taps = min(module.weight[0].numel(), TRANSFORM)
-        return Step(effect, _convolution(module, transforms), _bank(module, transforms), heavy=True, taps=taps)
+        return Algorithm(effect, _convolution(module, transforms), _bank(module, transforms), heavy=True, taps=taps)
     if isinstance(module, nn.ConvTranspose2d):
-        return Step(effect, _transposed(module))
+        return Algorithm(effect, _transposed(module))
     if isinstance(module, nn.MaxPool2d):
         return _alike(effect, lambda x: _largest(x, effect), heavy=True, fill=-torch.inf)
     if isinstance(module, nn.AvgPool2d):
@@ -102,14 +110,14 @@ def choose_step(effect: Effect, module: nn.Module, *, transforms: bool = True) -
     if isinstance(module, (nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d)):
         return _alike(effect, lambda x: x, fill=getattr(module, "value", 0.0))
     if isinstance(module, Magnitude):
-        return Step(effect, module, _magnitude)
+        return Algorithm(effect, module, _magnitude)
     if effect.elementwise and getattr(module, "num_parameters", 1) == 1:
         return _alike(effect, _in_place(module))
-    return Step(effect, _in_place(module))
+    return Algorithm(effect, _in_place(module))
 
 
-def _alike(effect: Effect, apply: Apply, **rest) -> Step:
-    return Step(effect, apply, apply, **rest)
+def _alike(effect: Effect, apply: Apply, **rest) -> Algorithm:
+    return Algorithm(effect, apply, apply, **rest)
 
 
 def _convolution(conv: nn.Conv2d, transforms: bool) -> Apply:
@@ -258,7 +266,7 @@ def _largest(x: Tensor, effect: Effect) -> Tensor:
     return x
 
 
-def _mean(effect: Effect, pool: nn.AvgPool2d) -> Step:
+def _mean(effect: Effect, pool: nn.AvgPool2d) -> Algorithm:
     """An average pool: the sum, by a kernel of ones, and then PyTorch's division, so that whole numbers stay exact."""
     stride = effect.rows.stride, effect.columns.stride
     ones = torch.ones(1, 1, effect.rows.size, effect.columns.size)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convfilter.engine.algorithms import VECTOR, Step
+from convfilter.engine.algorithms import VECTOR, Algorithm
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class Rim:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """One step's strips: the first one's input column, how far apart they begin, how wide they are, and their rims.
+class Strips:
+    """Where the strips of an algorithm's input lie: the first one's column, how far apart they begin, and their width.
 
-    ``outputs`` are the columns that each strip gives.
+    ``rims`` are what lies outside of the picture, and ``outputs`` the columns that each strip gives.
     """
 
     first: int
@@ -43,61 +43,61 @@ class Cut:
     outputs: list[range]
 
 
-def cut(steps: Sequence[Step], lengths: Sequence[int], start: int, stop: int) -> list[Cut] | None:
-    """Return the strips of each step of a chain that gives columns [start, stop); None if they would not be worth it.
+def plan_strips(algorithms: Sequence[Algorithm], lengths: Sequence[int], outputs: range) -> list[Strips] | None:
+    """Return the strips of each algorithm of a chain that gives these columns; None if they would not be worth it.
 
-    ``lengths`` are the columns that come into each step. All strips are equally wide, so the last one may give columns
-    past ``stop``, of no meaning. They run through the steps without padding; what lies outside of the picture is a
-    rim, written anew before each step that pads.
+    ``lengths`` are the numbers of columns of the algorithms' inputs. All strips are equally wide, so the last one may
+    give columns past the wanted ones, which are undefined. They run through the algorithms without padding; what lies
+    outside of the picture is a rim, written anew before each algorithm that pads.
 
     >>> from convfilter.layers.shapes import Effect, Window
-    >>> step = Step(Effect(columns=Window(5)), lambda x: x)
-    >>> [strips] = cut([step], [512], 0, 508)
+    >>> algorithm = Algorithm(Effect(columns=Window(5)), lambda x: x)
+    >>> [strips] = plan_strips([algorithm], [512], range(508))
     >>> strips.first, strips.pitch, strips.width, strips.outputs[-1]
     (0, 32, 36, range(480, 512))
     """
-    pitch = width = -(-(stop - start) // VECTOR)
-    if (VECTOR - 1) * pitch >= stop - start:
+    pitch = width = -(-len(outputs) // VECTOR)
+    if (VECTOR - 1) * pitch >= len(outputs):
         return None
-    first, apart, cuts = start, pitch, []
-    for step, n in zip(reversed(steps), reversed(lengths), strict=True):
-        outputs = [range(first + i * apart, first + i * apart + width) for i in range(VECTOR)]
-        axis = step.effect.columns
+    first, apart, planned = outputs.start, pitch, []
+    for algorithm, n in zip(reversed(algorithms), reversed(lengths), strict=True):
+        given = [range(first + i * apart, first + i * apart + width) for i in range(VECTOR)]
+        axis = algorithm.effect.columns
         first, apart = first * axis.stride - axis.before, apart * axis.stride
         width = (width - 1) * axis.stride + axis.span
-        if (rims := _rims(step, [first + i * apart for i in range(VECTOR)], width, n)) is None:
+        if (rims := _plan_rims(algorithm, [first + i * apart for i in range(VECTOR)], width, n)) is None:
             return None
-        cuts.append(Cut(first, apart, width, rims, outputs))
-    return cuts[::-1] if width <= 2 * apart else None
+        planned.append(Strips(first, apart, width, rims, given))
+    return planned[::-1] if width <= 2 * apart else None
 
 
-def _rims(step: Step, starts, width, n) -> tuple[Rim, ...] | None:
-    """The rims of a step that pads, none for one that does not; None where a rim's source lies in another strip."""
-    axis = step.effect.columns
+def _plan_rims(algorithm: Algorithm, starts: Sequence[int], width: int, n: int) -> tuple[Rim, ...] | None:
+    """The rims of an algorithm that pads, none for one that does not; None if a rim's source lies in another strip."""
+    axis = algorithm.effect.columns
     if not (axis.before or axis.after or axis.ceil_mode):
         return ()
     rims = []
-    for strip, lo in enumerate(starts):
+    for strip, low in enumerate(starts):
         if axis.mode == "zeros":
-            sides = slice(0, min(max(-lo, 0), width)), slice(min(max(n - lo, 0), width), width)
-            rims += [Rim(strip, side, None, step.fill) for side in sides if side.start < side.stop]
+            sides = slice(0, min(max(-low, 0), width)), slice(min(max(n - low, 0), width), width)
+            rims += [Rim(strip, side, None, algorithm.fill) for side in sides if side.start < side.stop]
             continue
-        places = [place for place in (*range(-axis.before, 0), *range(n, n + axis.after)) if lo <= place < lo + width]
-        sources = [axis.source(place, n) - lo for place in places]
+        places = [place for place in (*range(-axis.before, 0), *range(n, n + axis.after)) if low <= place < low + width]
+        sources = [axis.source(place, n) - low for place in places]
         if not all(0 <= place < width for place in sources):
             return None
         if places:
-            rims.append(Rim(strip, [place - lo for place in places], sources, 0.0))
+            rims.append(Rim(strip, [place - low for place in places], sources, 0.0))
     return tuple(rims)
 
 
-def lay(picture: NDArray[np.generic], first: int, strips: Cut) -> Tensor:
+def lay_out(picture: NDArray[np.generic], first: int, strips: Strips) -> Tensor:
     """Return the strips (1, 16, h, width) of a picture (h, w) from its column ``first`` on, as floats in NHWC order.
 
     Columns that it does not hold are 0.
 
     >>> picture = np.arange(33, dtype=np.uint8)[None]
-    >>> lay(picture, 0, Cut(0, 2, 3, (), []))[0, [0, 1, 15], 0].tolist()
+    >>> lay_out(picture, 0, Strips(0, 2, 3, (), []))[0, [0, 1, 15], 0].tolist()
     [[0.0, 1.0, 2.0], [2.0, 3.0, 4.0], [30.0, 31.0, 32.0]]
     """
     h, pitch, width = len(picture), strips.pitch, strips.width
@@ -129,7 +129,7 @@ def _columns(picture: NDArray[np.generic], start: int, count: int) -> NDArray[np
 def flatten(strips: Tensor, columns: int) -> NDArray[np.float32]:
     """Return strips (1, C * 16, h, w) of so many columns as (h, w * C * 16), in the order of memory.
 
-    Values past the last column are of no meaning, and become those of other ones, so that the range is the columns'.
+    Values past the last column are undefined, and are replaced by others of the row, so that they change no range.
     """
     flat = strips.numpy().transpose(0, 2, 3, 1)[0]
     if past := VECTOR * flat.shape[1] - columns:
@@ -138,10 +138,10 @@ def flatten(strips: Tensor, columns: int) -> NDArray[np.float32]:
 
 
 def join(flat: NDArray[np.generic], channels: int = 1) -> NDArray[np.generic]:
-    """Return what ``flatten`` gives as rows (h, C, w * 16), with the values of no meaning at each one's end.
+    """Return what ``flatten`` gives as rows (h, C, w * 16), with the undefined values at each one's end.
 
     >>> picture = np.arange(31, dtype=np.float32)[None]
-    >>> join(flatten(lay(picture, 0, Cut(0, 2, 2, (), [])), 31))[0, 0, :31].tolist() == picture[0].tolist()
+    >>> join(flatten(lay_out(picture, 0, Strips(0, 2, 2, (), [])), 31))[0, 0, :31].tolist() == picture[0].tolist()
     True
     """
     return transpose(flat, flat.shape[1] // (channels * VECTOR)).reshape(len(flat), channels, -1)

@@ -1,10 +1,9 @@
-"""Threads that compute one picture's tiles together, the calling one among them, each with a core of its own."""
+"""Threads that compute the tiles of one picture together, the calling one among them."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from functools import partial
 from typing import TypeVar
 
 import torch
@@ -12,77 +11,101 @@ import torch
 Item, Value = TypeVar("Item"), TypeVar("Value")
 
 
-class Cores:
-    """So many threads, of which all but the calling one wait in a pool.
+class Threads:
+    """So many threads, of which all but the calling one wait in a pool; they take items from one queue.
 
-    Torch's own threads wait for each other spinning, which on a busy machine makes both slow: here each has none.
+    Torch's own threads wait for each other spinning, which on a busy machine makes both slow: here torch computes an
+    item on the thread that took it.
     """
 
     def __init__(self, count: int) -> None:
         torch.empty(31 << 20, dtype=torch.uint8)  # freed at once: glibc then keeps memory up to that size for reuse
-        self.others = count - 1
-        self.pool = None
-        if self.others > 0:
-            self.pool = ThreadPoolExecutor(self.others, "convfilter", initializer=torch.set_num_threads, initargs=(1,))
+        self._others = count - 1
+        self._pool = None
+        if count > 1:
+            self._pool = ThreadPoolExecutor(count - 1, "convfilter", initializer=torch.set_num_threads, initargs=(1,))
 
     def map(self, function: Callable[[Item], Value], items: Sequence[Item]) -> list[Value]:
         """Return the function's values, in order; each thread takes the next item when it is done with one.
 
-        >>> Cores(2).map(abs, [-1, -2, -3])
+        After an error no further item is begun, and it is raised when all threads are done.
+
+        >>> Threads(2).map(abs, [-1, -2, -3])
         [1, 2, 3]
         """
-        if len(items) == 1:
-            return [alone(partial(function, items[0]))]
-        values: list[Value] = [None] * len(items)
-        numbers = iter(range(len(items)))
+        values: dict[int, Value] = {}
+        queue = deque(enumerate(items))
 
         def work() -> None:
-            for number in numbers:
-                values[number] = function(items[number])
+            while taken := _take(queue):
+                number, item = taken
+                with _stopping(queue):
+                    values[number] = function(item)
 
-        begun = [self.pool.submit(work) for _ in range(min(self.others, len(items) - 1))]
+        helpers = [self._pool.submit(work) for _ in range(min(self._others, len(items) - 1))] if self._pool else []
         try:
-            alone(work)
+            with one_thread():
+                work()
         finally:
-            deque(numbers, maxlen=0)  # after an error the others are to begin no more
-            wait(begun)
-        for future in begun:
-            future.result()
-        return values
+            wait(helpers)
+        for helper in helpers:
+            helper.result()
+        return [values[number] for number in range(len(items))]
 
     def in_order(self, function: Callable[[Item], Value], items: Sequence[Item]) -> Iterator[Value]:
-        """Yield the function's values in order, while all threads work a little ahead."""
-        if self.pool is None or len(items) == 1:
-            yield from (alone(partial(function, item)) for item in items)
-            return
-        begun: deque[list] = deque()
+        """Yield the function's values in order, while all threads work a little ahead.
+
+        After an error, which is raised in the item's turn, no further item is begun; nor after the iteration's end.
+        """
+        ahead = 2 * (self._others + 1) if self._pool else 0
+        queue: deque[tuple[Future[Value], Item]] = deque()
+        futures: deque[Future[Value]] = deque()  # of the values that are still to be yielded
+
+        def work() -> None:
+            if taken := _take(queue):
+                future, item = taken
+                try:
+                    with _stopping(queue):
+                        future.set_result(function(item))
+                except BaseException as error:  # which future.result() raises
+                    future.set_exception(error)
+
+        def next_value() -> Value:
+            while queue and not futures[0].done():  # the calling thread helps while it waits
+                with one_thread():
+                    work()
+            return futures.popleft().result()
+
         try:
             for item in items:
-                begun.append([self.pool.submit(function, item), item])
-                if len(begun) > 2 * self.others + 2:
-                    yield _take(begun, function)
-            while begun:
-                yield _take(begun, function)
+                futures.append(Future())
+                queue.append((futures[-1], item))
+                if self._pool and len(items) > 1:
+                    self._pool.submit(work)
+                if len(futures) > ahead:
+                    yield next_value()
+            while futures:
+                yield next_value()
         finally:
-            for future, _ in begun:
-                future.cancel()
+            queue.clear()
 
 
-ONE = Cores(1)
+def _take(queue: deque[Item]) -> Item | None:
+    """The next item of a queue that other threads take from too."""
+    try:
+        return queue.popleft()
+    except IndexError:
+        return None
 
 
-def _take(begun: deque[list], function: Callable[[Item], Value]) -> Value:
-    """The next value; while another thread makes it, this one makes a later value."""
-    while not begun[0][0].done() and (mine := next((one for one in begun if one[0].cancel()), None)):
-        mine[0] = Future()
-        mine[0].set_result(alone(partial(function, mine[1])))
-    return begun.popleft()[0].result()
-
-
-def alone(function: Callable[[], Value]) -> Value:
-    """Call the function on this thread alone."""
-    with one_thread():
-        return function()
+@contextmanager
+def _stopping(queue: deque) -> Iterator[None]:
+    """Empty the queue after an error."""
+    try:
+        yield
+    except BaseException:
+        queue.clear()
+        raise
 
 
 @contextmanager
@@ -96,3 +119,6 @@ def one_thread() -> Iterator[None]:
     finally:
         if threads > 1:
             torch.set_num_threads(threads)
+
+
+ONE_THREAD = Threads(1)

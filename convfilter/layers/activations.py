@@ -206,7 +206,7 @@ def ReLU6(inplace=False) -> Effect:
     formula="x > 0 ? x : ((lower + upper) / 2) * x",
     keeps_whole=False,
     differs_in_training=True,
-    scratch=no_scratch,
+    scratch=like_input,
     lesson="ReLU whose slope for negative values is random in training; outside of it, the mean slope is used.",
 )
 def RReLU(lower=1.0 / 8, upper=1.0 / 3, inplace=False) -> Effect:
@@ -377,7 +377,7 @@ def Softshrink(lambd=0.5) -> Effect:
     formula="x / (1 + Math.abs(x))",
     keeps_whole=False,
     differs_in_training=False,
-    scratch=no_scratch,
+    scratch=like_input,
     lesson=(
         "Squeezed between -1 and 1 like Tanh, but it levels off more slowly, so large values stay distinct longer."
     ),

@@ -1,5 +1,7 @@
 """The pooling layers: each signature is torch.nn's, and each value the layer's Effect."""
 
+from math import prod
+
 from convfilter.layers.checks import LARGEST, ArgumentError, flag, number, only, pair, show, whole
 from convfilter.layers.entry import (
     Arguments,
@@ -9,7 +11,6 @@ from convfilter.layers.entry import (
     Rounding,
     entry,
     fixed,
-    like_input,
     no_scratch,
     usual_rounding,
 )
@@ -29,7 +30,12 @@ def _part_rounding(effect: Effect, arguments: Arguments, channels: int) -> Round
 
 def _indices(effect: Effect, arguments: Arguments, shape: Shape, output: Shape) -> int:
     """The places of the maxima, as 64-bit numbers."""
-    return 2 * output[0] * output[1] * output[2]
+    return 2 * prod(output)
+
+
+def _powers(effect: Effect, arguments: Arguments, shape: Shape, output: Shape) -> int:
+    """The powers of the input, and of the output its signs and its absolute values."""
+    return prod(shape) + 2 * prod(output)
 
 
 @fixed(
@@ -129,7 +135,7 @@ def FractionalMaxPool2d(
     computes=Computes.POWER_MEAN,
     keeps_whole=False,
     rounding=_root_rounding,
-    scratch=like_input,
+    scratch=_powers,
     lesson=(
         "Between the mean and the maximum: values are raised to a power, added up, and the root is taken. The "
         "larger the power, the more the largest value decides."

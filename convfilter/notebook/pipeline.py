@@ -229,15 +229,15 @@ class Pipeline(language.Pipeline):
     def _filter(self, values: "NDArray[np.generic]", meaning: float, inputs: InputValues, seed: int) -> "Output":
         from convfilter.engine import tiles
         from convfilter.engine.build import build
-        from convfilter.engine.threads import Cores
+        from convfilter.engine.threads import Threads
 
         self.shapes((inputs.channels, *values.shape[-2:]))
         key = (seed, inputs.channels)
         if key not in self._plans:
             network = build(self, seed=seed, channels=inputs.channels)
-            self._plans[key] = tiles.plan(self, network, inputs.channels), Cores(os.cpu_count() or 1)
-        segments, cores = self._plans[key]
-        return tiles.filter_picture(segments, values, meaning, inputs, cores=cores)
+            self._plans[key] = tiles.plan(self, network, inputs.channels), Threads(os.cpu_count() or 1)
+        segments, threads = self._plans[key]
+        return tiles.filter_picture(segments, values, meaning, inputs, threads=threads)
 
 
 def parse(model: "str | nn.Sequential | language.Pipeline", *, presets: Mapping[str, Preset] = PRESETS) -> Pipeline:

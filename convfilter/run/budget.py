@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convfilter.engine.memory import tiled_peak_bytes
 from convfilter.errors import InputError
 from convfilter.explain.layer_table import peak_bytes
 from convfilter.language.pipeline import Pipeline
@@ -17,9 +18,6 @@ from convfilter.run.options import Options
 
 if TYPE_CHECKING:  # what reads pictures loads Pillow
     from convfilter.images.reader import Header
-
-KEPT = 1 << 28  # bytes of floats up to which tiles keep an output between measuring and writing it
-TILES = 1 << 27  # bytes of the tiles under way, in all
 
 
 def predict(pipeline: Pipeline, options: Options, header: "Header") -> int:
@@ -47,16 +45,8 @@ def predict(pipeline: Pipeline, options: Options, header: "Header") -> int:
 def _computing(pipeline: Pipeline, options: Options, shape: Shape) -> int:
     if options.exact or options.steps:
         return peak_bytes(pipeline, shape)
-    need = held = 0
-    for layer, (c, h, w) in zip(pipeline.layers, pipeline.shapes(shape), strict=True):
-        size = 4 * c * h * w
-        if not layer.effect.local:  # it sees the whole picture: what goes in and what comes out are held
-            before = 4 * shape[0] * shape[1] * shape[2]
-            need, held = max(need, held + before + 2 * size), size
-        shape = (c, h, w)
-    floats = size if size <= KEPT or options.grid or options.suffix == ".npy" else 0
-    pixels = c * h * w * options.bits // 8 if c > 1 else 0
-    return max(need, held + floats + pixels) + TILES
+    floats = options.grid or options.suffix == ".npy"
+    return tiled_peak_bytes(pipeline, shape, floats=floats, bits=options.bits)
 
 
 def check_size(pipeline: Pipeline, options: Options, header: "Header", limit: int) -> int:

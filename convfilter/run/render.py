@@ -10,7 +10,7 @@ import torch
 import convfilter
 from convfilter.engine import tiles
 from convfilter.engine.build import activations, build, explain_nonfinite, to_tensor
-from convfilter.engine.threads import ONE, Cores, one_thread
+from convfilter.engine.threads import ONE_THREAD, Threads, one_thread
 from convfilter.explain.channel_names import channel_names
 from convfilter.gray.norm import GrayScale
 from convfilter.gray.quantise import level_type, quantise
@@ -63,7 +63,7 @@ class Renderer:
         self.noise = [rounding_noise(pipeline, options.inputs, whole) for whole in (False, True)]
         self.plain = options.exact or options.steps
         self.segments = None if self.plain else tiles.plan(pipeline, self.network, options.channels_in)
-        self.cores = ONE if self.plain else Cores(threads)
+        self.tile_threads = ONE_THREAD if self.plain else Threads(threads)
 
     def render(self, picture: Picture, title: str) -> Iterator[Rendered]:
         """Yield what is to be written of one picture, each to be written before the next is asked for.
@@ -112,7 +112,10 @@ class Renderer:
                     if self.options.steps or layer == last:
                         yield layer, Activation(y[0].numpy())
         else:
-            yield last, tiles.filter_picture(self.segments, picture.values, picture.white, inputs, cores=self.cores)
+            yield (
+                last,
+                tiles.filter_picture(self.segments, picture.values, picture.white, inputs, threads=self.tile_threads),
+            )
 
     def ranges(self, picture: Picture, output: tiles.Output | Activation) -> list[tuple[float, float]]:
         """Return the minimum and maximum of each channel; InputError where one is NaN or infinite."""

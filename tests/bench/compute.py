@@ -16,12 +16,12 @@ from side_by_side import Row, arguments, report, take_turns
 from convfilter import parse
 from convfilter.engine import tiles
 from convfilter.engine.build import build, to_tensor
-from convfilter.engine.threads import Cores
+from convfilter.engine.threads import Threads
 from convfilter.gray.norm import GrayScale
 from convfilter.gray.quantise import quantise
 
 CORES = 2
-THREADS = Cores(CORES)
+THREADS = Threads(CORES)
 
 
 def ours(text: str, picture: np.ndarray):
@@ -29,7 +29,7 @@ def ours(text: str, picture: np.ndarray):
     segments = tiles.plan(pipeline, build(pipeline))
 
     def run() -> np.ndarray:
-        output = tiles.filter_picture(segments, picture, 255, cores=THREADS)
+        output = tiles.filter_picture(segments, picture, 255, threads=THREADS)
         return output.picture([GrayScale(*ends) for ends in output.ranges])
 
     return run

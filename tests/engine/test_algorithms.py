@@ -6,17 +6,17 @@ import torch
 from torch import nn
 
 from convfilter import parse
-from convfilter.engine.algorithms import choose_step, choose_steps, nhwc, separate
+from convfilter.engine.algorithms import choose_algorithm, choose_algorithms, nhwc, separate
 from convfilter.engine.build import build
 from convfilter.engine.fft import smooth
 from convfilter.layers import kernels
 from convfilter.layers.shapes import Effect, Window
 
 
-def step(text: str, channels: int = 1):
+def choose(text: str, channels: int = 1):
     pipeline = parse(text)
     network = build(pipeline, channels=channels)
-    return choose_step(pipeline.layers[0].effect, network[0]), network
+    return choose_algorithm(pipeline.layers[0].effect, network[0]), network
 
 
 @pytest.mark.parametrize(
@@ -50,10 +50,10 @@ def step(text: str, channels: int = 1):
         "ReLU6",
     ],
 )
-def test_a_step_gives_what_its_layer_gives(text):
+def test_an_algorithm_gives_what_its_layer_gives(text):
     effect = parse(text).layers[0].effect
     channels = effect.in_channels or 1
-    chosen, network = step(text, channels)
+    chosen, network = choose(text, channels)
     x = torch.randn(1, channels, 83, 97, generator=torch.manual_seed(0))
     expected = network(x)
     if text.startswith("Avg"):  # the sum, which is divided where it is known how many pixels a window holds
@@ -70,7 +70,7 @@ def test_a_step_gives_what_its_layer_gives(text):
 @pytest.mark.parametrize("text", ["edge", "edge(17)", "sobel_x", "emboss", "Filter2d([[1, 2], [3, 4]])", "laplace8"])
 def test_whole_numbers_stay_exact(text):
     pipeline = parse(text)
-    chosen = choose_step(pipeline.layers[0].effect, build(pipeline)[0])
+    chosen = choose_algorithm(pipeline.layers[0].effect, build(pipeline)[0])
     x = torch.randint(0, 256, (1, 1, 60, 70), generator=torch.manual_seed(0)).float()
     kernel = np.array(pipeline.layers[0].kernels[0].matrices[0])
     windows = np.lib.stride_tricks.sliding_window_view(x[0, 0].numpy().astype(int), kernel.shape)
@@ -84,7 +84,7 @@ def test_an_impulse_gives_the_kernel_turned_round():
     conv.weight.data[0, 0] = weight
     x = torch.zeros(1, 1, 33, 37)
     x[0, 0, 16, 18] = 1
-    y = choose_step(Effect(Window(17), Window(19)), conv.requires_grad_(False)).apply(x)
+    y = choose_algorithm(Effect(Window(17), Window(19)), conv.requires_grad_(False)).apply(x)
     assert torch.equal(y[0, 0], weight.flip(0, 1))
 
 
@@ -93,7 +93,7 @@ def test_one_channel_in_one_column_is_right_whatever_lies_beside_it_in_memory():
     conv = nn.Conv2d(1, 1, 11, (1, 3)).requires_grad_(False)
     beside = torch.full((1, 1, 50, 13), torch.nan)
     beside[:, :, :20] = 1
-    assert torch.allclose(choose_step(effect, conv).apply(beside[:, :, :20]), conv(torch.ones(1, 1, 20, 13)))
+    assert torch.allclose(choose_algorithm(effect, conv).apply(beside[:, :, :20]), conv(torch.ones(1, 1, 20, 13)))
 
 
 @pytest.mark.parametrize(
@@ -120,14 +120,16 @@ def test_smooth_kernels_are_a_row_and_a_column(name):
 def test_rising_activations_move_behind_max_pools():
     text = "Tanh | MaxPool2d(2) | MaxPool2d(2) | GELU | MaxPool2d(2) | ReLU | AvgPool2d(2)"
     pipeline = parse(text)
-    sizes = [s.effect.rows.size for s in choose_steps([layer.effect for layer in pipeline.layers], build(pipeline))]
+    sizes = [
+        one.effect.rows.size for one in choose_algorithms([layer.effect for layer in pipeline.layers], build(pipeline))
+    ]
     assert sizes == [2, 2, 1, 1, 2, 1, 2]
 
 
 @pytest.mark.parametrize("text", ["Softplus | MaxPool2d(2)", "ReLU | MaxPool2d(2, padding=1, dilation=3)"])
 def test_activations_stay_before_pools_that_would_change_them(text):
     pipeline = parse(text)
-    steps = choose_steps([layer.effect for layer in pipeline.layers], build(pipeline))
+    steps = choose_algorithms([layer.effect for layer in pipeline.layers], build(pipeline))
     assert [step.effect.rows.size for step in steps] == [1, 2]
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from convfilter import PipelineError, parse
-from convfilter.engine import tiles
+from convfilter.engine import memory, tiles
 from convfilter.engine.build import activations, build, to_tensor
-from convfilter.engine.threads import Cores
+from convfilter.engine.threads import Threads
 from convfilter.gray.input_values import InputValues
 from convfilter.gray.norm import GrayScale
 from convfilter.gray.quantise import quantise
@@ -37,7 +37,8 @@ def test_random_pipelines_give_what_the_whole_network_gives(monkeypatch):
         if number % 100 == 0:
             print(number)
         text, height, width = draw_pipeline(draw)
-        check(text, picture(height, width, number), scale=draw.choice([255.0, 1.0]), keep=draw.choice([0, 1 << 30]))
+        monkeypatch.setattr(memory, "KEPT", draw.choice([0, 1 << 30]))
+        check(text, picture(height, width, number), scale=draw.choice([255.0, 1.0]))
 
 
 @pytest.mark.parametrize(
@@ -124,11 +125,11 @@ def test_the_mean_of_a_flat_picture_is_as_flat(padded):
 def test_what_is_kept_is_no_larger_than_the_output(text):
     pipeline = parse(text)
     output = tiles.filter_picture(tiles.plan(pipeline, build(pipeline)), picture(900, 1100, 0), 255)
-    kept = sum(memory(make().values) for band in output.bands for make in band)
+    kept = sum(bytes_held(make().values) for band in output.bands for make in band)
     assert kept <= 2.2 * output.floats().nbytes
 
 
-def memory(values: np.ndarray) -> int:
+def bytes_held(values: np.ndarray) -> int:
     while isinstance(values.base, np.ndarray):
         values = values.base
     return values.nbytes if values.base is None else values.base.untyped_storage().nbytes()
@@ -139,14 +140,14 @@ def test_a_layer_that_sees_everything_does_not_depend_on_the_threads():
     segments, found = tiles.plan(pipeline, build(pipeline)), set()
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        found.add(tiles.filter_picture(segments, values, 255, cores=Cores(threads)).floats().item())
+        found.add(tiles.filter_picture(segments, values, 255, threads=Threads(threads)).floats().item())
     assert len(found) == 1
 
 
 ROWS_SKIPPED = """
 import numpy as np
 from convfilter import parse
-from convfilter.engine import tiles
+from convfilter.engine import memory, tiles
 from convfilter.engine.build import build
 for layer in ("1, (1, 3), (3, 1)", "8, (2, 3), (7, 1)", "1, (2, 3), (3, 1), dilation=(5, 1)"):
     pipeline = parse(f"Conv2d(1, {layer})")
@@ -253,7 +254,7 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
 
 
-def check(text: str, values: np.ndarray, scale: float = 255.0, keep: int = 1 << 30) -> None:
+def check(text: str, values: np.ndarray, scale: float = 255.0) -> None:
     """The same shape; floats to 1e-5 of the largest, or to what float32 itself leaves open; pixels to one level."""
     pipeline = parse(text)
     network = build(pipeline)
@@ -261,7 +262,7 @@ def check(text: str, values: np.ndarray, scale: float = 255.0, keep: int = 1 << 
     with torch.inference_mode():
         *before, expected = [x[0].numpy(), *(y[0].numpy() for y in activations(network, x))]
         exact = build(pipeline).double()(x.double())[0].numpy()
-    output = tiles.filter_picture(tiles.plan(pipeline, network), values, 255, InputValues(white=scale), keep=keep)
+    output = tiles.filter_picture(tiles.plan(pipeline, network), values, 255, InputValues(white=scale))
     floats = output.floats()
     at = f"{text} on {values.shape[1]}x{values.shape[0]}"
     assert floats.shape == expected.shape == output.shape, at

@@ -16,7 +16,7 @@ from convfilter import PipelineError, parse, run_files
 from convfilter.cli.main import cli
 from convfilter.engine import tiles
 from convfilter.engine.build import activations, build
-from convfilter.engine.threads import Cores
+from convfilter.engine.threads import Threads
 from convfilter.explain.layer_table import explain
 from convfilter.gray.input_values import InputValues
 from convfilter.images.png import read_floats, read_text
@@ -55,7 +55,7 @@ def test_tiles_give_the_same(make, folder):
     theirs = make()
     pipeline = parse(stacks.write(theirs, stacks.save("safetensors", folder, theirs.state_dict())))
     network, values = build(pipeline), picture(700, 500)
-    found = tiles.filter_picture(tiles.plan(pipeline, network), values, 255, cores=Cores(2)).floats()
+    found = tiles.filter_picture(tiles.plan(pipeline, network), values, 255, threads=Threads(2)).floats()
     expected = theirs(torch.from_numpy(values.astype(np.float32))[None, None])[0].numpy()
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
