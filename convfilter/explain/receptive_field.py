@@ -8,94 +8,98 @@ from convfilter.layers.shapes import Axis, Resize, Scattered, Transposed, Whole,
 
 MOST = 256  # pixels whose windows are remembered one by one; a pattern that repeats later is cut there
 
+Seen = tuple[int, int] | None  # the first and the last pixel that one output sees; None where it sees nothing
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """The first and last pixel of the picture that outputs 0, 1, ... see; the next ones see the same ``step`` further.
+    """The pixels of the picture that outputs 0, 1, ... see; the next ones see the same ``step`` further.
 
     ``length`` is the picture's. ``jump`` is how far one output's window is from the next one's, on average. Windows
     that reach into the padding count as if the picture went on.
 
-    >>> field = Field.start(512).through(Window(5), 512).through(Window(2, stride=2), 508)
+    >>> field = Field(512).through(Window(5), 512).through(Window(2, stride=2), 508)
     >>> field.size, field.jump
     (6, 2.0)
     """
 
     length: int
-    first: tuple[int, ...] = (0,)
-    last: tuple[int, ...] = (0,)
+    seen: tuple[Seen, ...] = ((0, 0),)
     step: int = 1
     jump: float = 1.0
-
-    @classmethod
-    def start(cls, length: int) -> "Field":
-        """Return the field of the picture's own pixels: each sees itself."""
-        return cls(length)
 
     @property
     def size(self) -> int:
         """Pixels from the first to the last that one output sees; the largest, where outputs differ."""
-        return max(last - first + 1 for first, last in zip(self.first, self.last, strict=True))
+        return max((pair[1] - pair[0] + 1 for pair in self.seen if pair), default=0)
+
+    @property
+    def rises(self) -> bool:
+        """Whether each output sees something, and neither begins nor ends before the one before it."""
+        following = [*self.seen[1:], self.at(len(self.seen))]
+        return all(
+            a is not None and b is not None and a[0] <= b[0] and a[1] <= b[1]
+            for a, b in zip(self.seen, following, strict=True)
+        )
+
+    def at(self, pixel: int) -> Seen:
+        """Return what one output sees."""
+        turns, rest = divmod(pixel, len(self.seen))
+        pair = self.seen[rest]
+        return pair and (pair[0] + turns * self.step, pair[1] + turns * self.step)
 
     def through(self, axis: Axis, n: int) -> "Field":
         """Return the field behind one more layer, whose input has ``n`` pixels along this axis."""
         count = axis.length(n)
-        jump = self.jump * _jump(axis, n, count)
+        scale = _scale(axis, n, count)
+        jump = self.jump * (float(axis.jump) if isinstance(axis, Resize) and axis.jump == scale else float(scale))
         if type(axis) is Whole:
-            return Field(self.length, (0,), (self.length - 1,), 0, jump)
-        period, inputs = _period(axis, n, count)
-        ratio = Fraction(inputs, period)
-        times = len(self.first) // gcd(len(self.first), inputs)
+            return Field(self.length, ((0, self.length - 1),), 0, jump)
+        period, inputs = (scale.denominator, scale.numerator) if scale else (1, 0)
+        times = len(self.seen) // gcd(len(self.seen), inputs)
         most = MOST if isinstance(axis, Window | Transposed) else min(MOST, count)
         part = min(1.0, most / (period * times))  # of a pattern that is too long, the middle stands for all
-        step = round(inputs * times * part * self.step / len(self.first))
+        step = round(inputs * times * part * self.step / len(self.seen))
         period = min(period * times, most)
         base = (count - period) // 2 if part < 1 else 0
-        ends = [_reach(axis, at, n, ratio) for at in range(base, base + period)]
-        back = base * step // period
-        return Field(
-            self.length,
-            tuple(_at(self.first, self.step, start) - back for start, _ in ends),
-            tuple(_at(self.last, self.step, stop - 1) - back for _, stop in ends),
-            step,
-            jump,
-        )
+        back, rises = base * step // period, self.rises
+        seen = []
+        for at in range(base, base + period):
+            places = _places(axis, at, n, scale)
+            ends = [self.at(place) for place in ((places[0], places[-1]) if rises and places else places)]
+            ends = [pair for pair in ends if pair]
+            seen.append((min(a for a, _ in ends) - back, max(b for _, b in ends) - back) if ends else None)
+        return Field(self.length, tuple(seen), step, jump)
 
 
-def _at(ends: tuple[int, ...], step: int, pixel: int) -> int:
-    turns, rest = divmod(pixel, len(ends))
-    return ends[rest] + turns * step
-
-
-def _reach(axis: Axis, at: int, n: int, ratio: Fraction) -> tuple[int, int]:
-    """The inputs that one output sees; those of a blend in exact arithmetic, as if there were no border."""
+def _places(axis: Axis, at: int, n: int, scale: Fraction) -> range | list[int]:
+    """The inputs that one output sees, as if there were no border."""
+    if isinstance(axis, Window):
+        start, stop = axis.reach(at, at + 1, n)
+        return range(start, stop, axis.dilation)
+    if isinstance(axis, Transposed):
+        places = range(*axis.reach(at, at + 1, n))
+        return [place for place in places if (at + axis.padding - place * axis.stride) % axis.dilation == 0]
     if isinstance(axis, Scattered):
-        return axis.usual_reach(at, at + 1, n)
-    if not isinstance(axis, Resize) or axis.align or axis.count is not None or not axis.fixed_scale:
-        return axis.reach(at, at + 1, n)
-    half, blend = axis.taps // 2, axis.taps > 1
-    halves = (2 * at + (blend or axis.exact)) * ratio.numerator - blend * ratio.denominator
-    place, rest = divmod(halves, 2 * ratio.denominator)
-    return (place - half + 1, place + half + 1) if blend and rest else (place, place + 1)
+        return range(*axis.usual_reach(at, at + 1, n))
+    if not isinstance(axis, Resize):
+        return range(*axis.reach(at, at + 1, n))
+    blends, half = axis.taps > 1, Fraction(1, 2)
+    place = at * scale if axis.align or not (blends or axis.exact) else (at + half) * scale - (half if blends else 0)
+    first = place.numerator // place.denominator
+    if not blends or place.denominator == 1:  # on a pixel, all other weights are 0
+        return range(first, first + 1)
+    return range(first - axis.taps // 2 + 1, first + axis.taps // 2 + 1)
 
 
-def _jump(axis: Axis, n: int, count: int) -> float:
-    if isinstance(axis, Window | Transposed) or (isinstance(axis, Resize) and axis.factor and axis.fixed_scale):
-        return float(axis.jump)
-    return n / count
-
-
-def _period(axis: Axis, n: int, count: int) -> tuple[int, int]:
-    """After how many outputs the windows repeat, and how many inputs further."""
-    match axis:
-        case Window():
-            return 1, axis.stride
-        case Transposed():
-            return axis.stride, 1
-        case Resize(align=True):
-            return count, n
-        case Resize(fixed_scale=True) if axis.factor:
-            step = Fraction(1 / axis.factor).limit_denominator(MOST)
-            if abs(float(step) * axis.factor - 1) < 1e-9:
-                return step.denominator, step.numerator
-    return count // gcd(count, n), n // gcd(count, n)
+def _scale(axis: Axis, n: int, count: int) -> Fraction:
+    """How many inputs further the next output's window is, on average."""
+    if isinstance(axis, Window | Transposed):
+        return axis.jump
+    if isinstance(axis, Resize):
+        if axis.align:
+            return Fraction(n - 1, count - 1) if count > 1 else Fraction(0)
+        if axis.factor and axis.fixed_scale and axis.scale(n) == 1 / axis.factor:
+            scale = Fraction(1 / axis.factor).limit_denominator(MOST)
+            return scale if abs(float(scale) * axis.factor - 1) < 1e-9 else axis.jump
+    return Fraction(n, count)

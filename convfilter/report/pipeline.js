@@ -709,61 +709,62 @@ function makePipelines(vocabulary, carried = {}) {
 
   const PATTERN = 256; // pixels whose windows are remembered one by one
 
-  const fieldStart = (length) => ({ length, first: [0], last: [0], step: 1 });
-  const fieldSize = (field) => Math.max(...field.first.map((first, i) => field.last[i] - first + 1));
+  const fieldStart = (length) => ({ length, seen: [[0, 0]], step: 1 });
+  const fieldSize = (field) => Math.max(0, ...field.seen.filter(Boolean).map(([first, last]) => last - first + 1));
+
+  // What one output sees, [first, last], and null where it sees nothing.
+  function seenAt({ seen, step }, pixel) {
+    const turns = Math.floor(pixel / seen.length), pair = seen[mod(pixel, seen.length)];
+    return pair && pair.map((end) => end + turns * step);
+  }
 
   function fieldThrough(field, axis, n) {
     const outputs = lengthOf(axis, n);
-    if (axis.kind === "whole") return { length: field.length, first: [0], last: [field.length - 1], step: 0 };
-    let [period, inputs] = periodOf(axis, n, outputs);
-    const ratio = [inputs, period], times = field.first.length / gcd(field.first.length, inputs);
-    const most = axis.kind === "window" || axis.kind === "transposed" ? PATTERN : Math.min(PATTERN, outputs);
+    if (axis.kind === "whole") return { length: field.length, seen: [[0, field.length - 1]], step: 0 };
+    const [inputs, every] = stepOf(axis, n, outputs), size = field.seen.length;
+    let period = inputs ? every : 1;
+    const times = size / gcd(size, inputs), most = axis.kind === "window" || axis.kind === "transposed" ? PATTERN : Math.min(PATTERN, outputs);
     const part = Math.min(1, most / (period * times)); // of a pattern that is too long, the middle stands for all
-    const step = roundEven((inputs * times * part * field.step) / field.first.length);
+    const step = roundEven((inputs * times * part * field.step) / size);
     period = Math.min(period * times, most);
     const base = part < 1 ? Math.floor((outputs - period) / 2) : 0, back = Math.floor((base * step) / period);
-    const place = (ends, pixel) => ends[mod(pixel, ends.length)] + Math.floor(pixel / ends.length) * field.step;
-    const ends = Array.from({ length: period }, (_, i) => reachOf(axis, base + i, n, ratio));
-    return { length: field.length, first: ends.map(([start]) => place(field.first, start) - back), last: ends.map(([, stop]) => place(field.last, stop - 1) - back), step };
+    const seen = Array.from({ length: period }, (_, i) => {
+      const ends = placesOf(axis, base + i, n, outputs, [inputs, every]).map((place) => seenAt(field, place)).filter(Boolean);
+      return ends.length ? [Math.min(...ends.map(([first]) => first)) - back, Math.max(...ends.map(([, last]) => last)) - back] : null;
+    });
+    return { length: field.length, seen, step };
   }
 
-  // After how many outputs the windows repeat, and how many inputs further.
-  function periodOf(axis, n, outputs) {
-    if (axis.kind === "window") return [1, axis.stride];
-    if (axis.kind === "transposed") return [axis.stride, 1];
-    if (axis.kind === "resize" && axis.align) return [outputs, n];
-    if (axis.kind === "resize" && axis.fixed && axis.factor) {
+  // How many inputs further the next output's window is, on average: [numerator, denominator].
+  function stepOf(axis, n, outputs) {
+    const reduced = (top, bottom) => [top / gcd(top, bottom), bottom / gcd(top, bottom)];
+    if (axis.kind === "window") return [axis.stride, 1];
+    if (axis.kind === "transposed") return [1, axis.stride];
+    if (axis.kind === "resize" && axis.align) return outputs > 1 ? (n > 1 ? reduced(n - 1, outputs - 1) : [0, 1]) : [0, 1];
+    if (axis.kind === "resize" && axis.factor && axis.fixed && scaleOf(axis, n) === 1 / axis.factor) {
       const [top, bottom] = nearestFraction(1 / axis.factor, PATTERN);
-      if (Math.abs((top / bottom) * axis.factor - 1) < 1e-9) return [bottom, top];
+      return Math.abs((top / bottom) * axis.factor - 1) < 1e-9 ? [top, bottom] : nearestFraction(1 / axis.factor, 1 << 20);
     }
-    return [outputs / gcd(outputs, n), n / gcd(outputs, n)];
+    return reduced(n, outputs);
   }
 
-  // The inputs [lo, hi) that one output sees; those of a blend in exact arithmetic, as if there were no border.
-  function reachOf(axis, at, n, [inputs, period]) {
-    if (axis.kind === "window") {
-      const from = at * axis.stride - axis.before;
-      return [from, from + spanOf(axis)];
-    }
+  // The inputs that one output sees, as if there were no border.
+  function placesOf(axis, at, n, outputs, [inputs, every]) {
+    const between = (start, stop) => Array.from({ length: Math.max(0, stop - start) }, (_, i) => start + i);
+    if (axis.kind === "window") return Array.from({ length: axis.size }, (_, i) => at * axis.stride - axis.before + i * axis.dilation);
     if (axis.kind === "transposed") {
-      const reach = axis.dilation * (axis.size - 1);
-      return [Math.ceil((at + axis.padding - reach) / axis.stride), Math.floor((at + axis.padding) / axis.stride) + 1];
+      const reach = axis.dilation * (axis.size - 1), start = Math.ceil((at + axis.padding - reach) / axis.stride);
+      const places = between(start, Math.floor((at + axis.padding) / axis.stride) + 1);
+      return places.filter((place) => mod(at + axis.padding - place * axis.stride, axis.dilation) === 0);
     }
-    const outputs = lengthOf(axis, n);
     if (axis.kind === "scattered") {
       const start = Math.trunc(at * (outputs > 1 ? (n - axis.size) / (outputs - 1) : 0));
-      return [start, start + axis.size];
+      return between(start, start + axis.size);
     }
-    if (axis.kind === "parts") return [Math.floor((at * n) / outputs), Math.ceil(((at + 1) * n) / outputs)];
-    const half = Math.floor(axis.taps / 2), blended = axis.taps > 1;
-    if (axis.align || axis.count !== null || !axis.fixed) {
-      const scale = scaleOf(axis, n), shift = axis.exact || (blended && !axis.align) ? 0.5 : 0, back = blended ? shift : 0;
-      const place = (at + shift) * scale - back, first = Math.floor(place - 1e-6 * (place + 1)), last = Math.floor(place + 1e-6 * (place + 1));
-      return [Math.min(Math.max(0, first - half + (half > 0 ? 1 : 0)), n - 1), Math.min(n, last + half + 1)];
-    }
-    const halves = (2 * at + (blended || axis.exact ? 1 : 0)) * inputs - (blended ? period : 0);
-    const place = Math.floor(halves / (2 * period)), rest = mod(halves, 2 * period);
-    return blended && rest ? [place - half + 1, place + half + 1] : [place, place + 1];
+    if (axis.kind === "parts") return between(Math.floor((at * n) / outputs), Math.ceil(((at + 1) * n) / outputs));
+    const blends = axis.taps > 1, halves = axis.align || !(blends || axis.exact) ? 2 * at * inputs : (2 * at + 1) * inputs - (blends ? every : 0);
+    const first = Math.floor(halves / (2 * every)); // on a pixel, all other weights are 0
+    return blends && mod(halves, 2 * every) ? between(first - axis.taps / 2 + 1, first + axis.taps / 2 + 1) : [first];
   }
 
   // ---- A whole pipeline on a picture.

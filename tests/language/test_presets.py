@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from convfilter import PipelineError, UsageError, parse
+from convfilter import PipelineError, UsageError
 from convfilter.engine.build import build
-from convfilter.language.pipeline import parse_preset
+from convfilter.language.pipeline import parse, parse_preset
 from convfilter.language.presets import PRESETS, Preset, load_presets
 from convfilter.language.resolve import CONVOLUTION_OPTIONS, takes_convolution_options
 
