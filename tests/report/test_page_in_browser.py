@@ -1,7 +1,5 @@
 """The report page in a real browser: its arithmetic against torch, mouse, keyboard, touch, and that it stays alone."""
 
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from convfilter import parse
-from convfilter.engine.build import activations, build, to_tensor
-from convfilter.report.page import make_report
-
-CHROMIUM = shutil.which("chromium")
-if CHROMIUM is None and not os.environ.get("CI"):
-    pytest.skip("chromium is not installed", allow_module_level=True)
-sync_api = (
-    pytest.importorskip("playwright.sync_api")
-    if not os.environ.get("CI")
-    else __import__("playwright.sync_api").sync_api
-)
+from convfilter.engine.build import to_tensor
 
 SAMPLES = Path(__file__).parents[2] / "sample_images"
 RANDOM = torch.Generator().manual_seed(7)
@@ -54,48 +41,6 @@ PIPELINES = [
     "PReLU | RReLU | SELU | CELU(0.6) | GELU | Sigmoid | SiLU | Softplus(2, 1) | Softshrink(0.3) | Softsign",
     "Tanh | Tanhshrink | Threshold(0.1, -3) | GELU('tanh') | ReLU6 | Identity | Dropout | Dropout2d",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
-def context(browser):
-    return browser.new_context(viewport={"width": 1200, "height": 900})
-
-
-@pytest.fixture
-def show(context, tmp_path):
-    """Return a function that makes a report and opens it; at the end nothing was said or asked for."""
-    pages, heard = [], []
-
-    def open_report(text: str, x: torch.Tensor, name: str = "picture.png", context=context, **options):
-        pipeline = parse(text)
-        network = build(pipeline)
-        path = tmp_path / "page.html"
-        page_text = make_report(pipeline, network, x, source_name=name, text=text, **options)
-        path.write_text(page_text, encoding="utf-8", newline="\n")
-        assert path.stat().st_size < 10_000_000
-        pages.append(page := context.new_page())
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("dialog", lambda dialog: (heard.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda request: None if request.url == path.as_uri() else heard.append(request.url))
-        page.goto(path.as_uri())
-        page.wait_for_selector("html[data-ready=true]")
-        page.evaluate("document.querySelectorAll('.card').forEach((section) => section.turn(true))")
-        small = x[..., :51, :51]  # of large pictures a corner will do
-        return page, [tensor[0] for tensor in (small, *activations(network, small))]
-
-    yield open_report
-    for page in pages:
-        page.close()
-    assert heard == []
 
 
 @pytest.mark.parametrize("text", PIPELINES)
