@@ -22,7 +22,7 @@ GRAY = to_tensor(np.random.default_rng(1).integers(0, 256, (40, 30)).astype(np.u
 BLOCK = "Conv2d({}, 8, 3, padding='same') | ReLU | MaxPool2d(2)"
 BLOCKS = " | ".join(BLOCK.format(n) for n in (1, 8, 8))
 DESKTOP, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
-PHONE_OPTIONS = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
+DESKTOP_OPTIONS, PHONE_OPTIONS = {"viewport": DESKTOP}, {"viewport": PHONE, "has_touch": True, "is_mobile": True}
 
 
 SHAPES = [(1, 256, 256), *parse(BLOCKS).shapes((1, 256, 256))]
@@ -41,18 +41,19 @@ def marked(frame, shape) -> list[float]:
     return [left / wide, top / tall, outline["width"] / wide, outline["height"] / tall]
 
 
-@pytest.mark.parametrize("options", [{"viewport": DESKTOP}, PHONE_OPTIONS], ids=["desktop", "phone"])
+@pytest.mark.parametrize("options", [DESKTOP_OPTIONS, PHONE_OPTIONS], ids=["desktop", "phone"])
 def test_pixel_window_and_sum_are_seen_together(show, browser, options):
-    context = browser.new_context(**options)
+    context = browser.new_context(**options, reduced_motion="reduce")  # or it scrolls smoothly
     page, _ = show(BLOCKS, PHOTO, context=context, unfolded=False)
     for layer in (1, 4, 6):
         page.locator(f".strip a[href='#layer-{layer}']").click()
         section = page.locator(f"#layer-{layer}")
         canvas, shape = section.locator(".output .frame canvas"), SHAPES[layer]
-        page.wait_for_timeout(700)  # it scrolls smoothly
-        at = middle(canvas.bounding_box(), shape[1] // 2, shape[2] // 2, shape)
-        page.mouse.move(*at) if context.pages[0].viewport_size == DESKTOP else page.touchscreen.tap(*at)
-        section.locator(f"b:text('Pixel x {shape[2] // 2}, y {shape[1] // 2} of channel 0')").wait_for()
+        y, x = shape[1] // 3, shape[2] // 2
+        at = middle(canvas.bounding_box(), y, x, shape)
+        page.mouse.move(*at) if options is DESKTOP_OPTIONS else page.touchscreen.tap(*at)
+        near = f"Pixel x ({x - 1}|{x}|{x + 1}), y ({y - 1}|{y}|{y + 1}) of"  # a finger is put down on whole dots
+        section.locator("b", has_text=re.compile(near)).wait_for()
         strip = page.locator(".strip").bounding_box()
         for seen in (".input .mark", ".output .mark", "output.result", ".equation"):
             box = section.locator(seen).first.bounding_box()
@@ -157,16 +158,17 @@ def test_the_gradient_is_torchs(show):
     assert page.locator("#layer-1 .lens").first.evaluate("(canvas) => canvas.toDataURL()") != before
 
 
-DRAWN = """(canvas) => { const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-    return [canvas.width, canvas.height, [...data].filter((_, i) => i % 4 === 3)] }"""
+def drawn(canvas) -> np.ndarray:
+    """The dots of a canvas (H, W, 4)."""
+    data = canvas.evaluate("(canvas) => canvas.toDataURL()").partition(",")[2]
+    return np.asarray(Image.open(BytesIO(b64decode(data))).convert("RGBA"))
 
 
 def filled(page, shape) -> int:
     """How many of the output's pixels are drawn."""
-    width, height, opaque = page.locator("#layer-1 .output .frame canvas").evaluate(DRAWN)
-    opaque = np.reshape(opaque, (height, width)) > 0
-    rows = ((np.arange(shape[1]) + 0.5) * height / shape[1]).astype(int)
-    columns = ((np.arange(shape[2]) + 0.5) * width / shape[2]).astype(int)
+    opaque = drawn(page.locator("#layer-1 .output .frame canvas"))[..., 3] > 0
+    rows = ((np.arange(shape[1]) + 0.5) * opaque.shape[0] / shape[1]).astype(int)
+    columns = ((np.arange(shape[2]) + 0.5) * opaque.shape[1] / shape[2]).astype(int)
     return int(opaque[rows][:, columns].sum())
 
 
@@ -233,19 +235,13 @@ def test_tiles_are_exact_means(show):
     page.select_option("#scale", "channel")
     page.select_option("#colours", "gray")
     for c in (0, 1):
-        width, height, values = (
-            page.locator("#layer-2 .thumb canvas")
-            .nth(c)
-            .evaluate(
-                """(canvas) => { const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-            return [canvas.width, canvas.height, [...data].filter((_, i) => i % 4 === 0)] }"""
-            )
-        )
+        tile = drawn(page.locator("#layer-2 .thumb canvas").nth(c))[..., 0]
+        height, width = tile.shape
         network = build(parse(text))
         whole = network(PHOTO[..., :150, :131])[0, c].double().numpy()
         means = area(area(whole, height), width, axis=1)
         levels = (means - whole.min()) / (whole.max() - whole.min()) * 255
-        np.testing.assert_allclose(np.reshape(values, (height, width)), levels, atol=1.01)
+        np.testing.assert_allclose(tile, levels, atol=1.01)
 
 
 def area(values: np.ndarray, count: int, axis: int = 0) -> np.ndarray:
@@ -275,8 +271,11 @@ def test_script_and_python_draw_on_the_same_scale(show, text):
     for t, tensor in enumerate(tensors):
         for c in range(len(tensor)):
             scale = default_scale(model["tensors"], model["layers"], t, c, 255.0)
-            drawn = page.evaluate("([t, c]) => limits(t, c)", [t, c])
-            assert drawn == {"scheme": scale.scheme, "low": scale.low, "high": scale.high}
+            assert page.evaluate("([t, c]) => limits(t, c)", [t, c]) == {
+                "scheme": scale.scheme,
+                "low": scale.low,
+                "high": scale.high,
+            }
     if "sobel" in text:  # ReLU is drawn on the scale of the layer before, unless something else is asked for
         assert page.evaluate("limits(3, 0).low") == page.evaluate("limits(1, 0).low") < 0
         page.select_option("#scale", "channel")
@@ -315,14 +314,14 @@ def test_the_pictures_in_the_html_are_those_that_the_script_draws(show):
     html = make_report(parse(text), build(parse(text)), GRAY, source_name="a.png", text=text)
     pictures = re.findall(r'data-channel="0"><img src="data:image/png;base64,([^"]+)"', html)
     for t, picture in zip((0, 1, 2), pictures, strict=True):
-        drawn = np.asarray(Image.open(BytesIO(b64decode(picture))).convert("RGB")).astype(int)
+        dots = np.asarray(Image.open(BytesIO(b64decode(picture))).convert("RGB")).astype(int)
         colours = page.evaluate(
             """(t) => range(0, 40).map((y) => range(0, 30).map((x) => {
                 const value = grid(t, [y], [x]).at(0, y, x); return colour(value, limits(t, 0)) }))""",
             t,
         )
-        assert drawn.shape == (40, 30, 3)
-        assert np.abs(drawn - colours).max() <= 6  # a picture has 256 levels
+        assert dots.shape == (40, 30, 3)
+        assert np.abs(dots - colours).max() <= 6  # a picture has 256 levels
 
 
 @cache
