@@ -16,7 +16,8 @@ function makeChanges(pipelines, vocabulary) {
     const all = argumentsOf(layer), old = argumentsOf(before), sizes = pairOf(all.kernel_size), given = { ...layer.given };
     if (!sizes || LAYERS[layer.name].rest) return tidy(layer);
     let { kernels } = layer;
-    if (given.weight?.data) given.weight = refit(given.weight, shapeOf(layer, sizes));
+    const wanted = shapeOf(layer, sizes);
+    if (given.weight?.data && String(given.weight.shape) !== String(wanted)) given.weight = refit(given.weight, wanted);
     if (kernels.length && String(sizes) !== String(pairOf(old.kernel_size))) kernels = kernels.map((kernel) => resizeKernel(kernel, sizes));
     if (kernels.length) kernels = single(kernels).slice(0, all.out_channels);
     if (Array.isArray(given.bias)) given.bias = Array.from({ length: all.out_channels }, (_, i) => given.bias[i] ?? 0);

@@ -45,6 +45,7 @@ function startEditing() {
     if (remember) history.push(before);
     edited = true;
     explain(null);
+    if (live.layers.length === before.layers.length) drawEditors(); // at once, and not when all is computed
     tools.say(changed.length ? `${changed.length === 1 ? "Layer" : "Layers"} ${changed.map((i) => i + 1).join(", ")} now ${changed.length === 1 ? "takes" : "take"} the channels that come in.` : "");
     return true;
   }
@@ -199,7 +200,7 @@ function startEditing() {
     return {
       show(words) {
         if (document.activeElement !== text) text.value = words;
-        seed.value = live.seed;
+        if (document.activeElement !== seed) seed.value = live.seed;
       },
       explain(reason) {
         problem.hidden = !reason;

@@ -50,7 +50,9 @@ def show(context, tmp_path):
 
     def open_page(text: str, x: torch.Tensor = GRAY, fragment: str = "", **options):
         pipeline, path = parse(text), tmp_path / "page.html"
-        made = make_report(pipeline, build(pipeline), x, source_name="photo.png", text=text, **options)
+        made = make_report(
+            pipeline, build(pipeline, channels=x.shape[1]), x, source_name="photo.png", text=text, **options
+        )
         path.write_text(made, encoding="utf-8", newline="\n")
         pages.append(page := context.new_page())
         page.on("console", lambda message: heard.append(message.text))
@@ -309,6 +311,23 @@ def test_an_own_picture_is_read_as_the_program_reads_it(show, tmp_path, white):
     page.get_by_role("button", name="Reset").click()
     assert_is_torchs(settle(page), GRAY * (white / 255))
     assert page.inner_text("h1") == "photo.png"
+
+
+def test_colour_and_weights_from_a_file_can_be_changed_too(show, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("w.npz", kernel=np.random.default_rng(2).normal(size=(2, 3, 3, 3)), mean=[5.0, 7.0])
+    colour = np.random.default_rng(3).integers(0, 256, (3, 20, 25)).astype(np.uint8)
+    x = to_tensor(colour, 255, InputValues(3, 1.0, (0.5, 0.25, 0.5), (0.5, 0.5, 0.125)))
+    page = show("Conv2d(3, 2, 3, weight='w.npz:kernel', bias=False) | BatchNorm2d(2, running_mean='w.npz:mean')", x)
+    field(page, "padding").fill("2")
+    shown = settle(page)
+    assert "weight='w.npz:kernel'" in shown["text"]
+    assert_is_torchs(shown, x)
+    page.locator("#layer-1 .weights select").nth(1).select_option("1")
+    page.locator("#layer-1 .numbers input").nth(8).fill("-3")
+    shown = settle(page)
+    assert "w.npz:kernel" not in shown["text"]
+    assert_is_torchs(shown, x)
 
 
 @pytest.mark.parametrize(
