@@ -1,4 +1,7 @@
-"""Command-line options in groups: what the commands share, declared once, and how --help shows them."""
+"""Command-line options in groups: made of ``run.options``, with those that only the command line has.
+
+The groups of --help are ten lines of ``Command``, fewer than a library for them would save.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,7 @@
-"""Walks PNG, GIF, WebP and ICO files without decoding them: frames counted, checksums and ends verified."""
+"""Walks PNG, GIF, WebP and ICO files without decoding them: frames counted, checksums and ends verified.
+
+Pillow does not tell a picture that is cut off, or counts its frames by decoding them; so these files are walked here.
+"""
 
 import bisect
 import io

@@ -1,4 +1,7 @@
-"""PNG files: rows of pixels in, a compressed file out band by band, and the texts it carries read back."""
+"""PNG files: rows of pixels in, a compressed file out band by band, and the texts it carries read back.
+
+Written here, for Pillow wants the whole picture in memory and compresses on one core; texts are read by Pillow.
+"""
 
 import re
 import struct
