@@ -36,21 +36,33 @@ class UsageError(ConvfilterError):
 
 
 class InputError(ConvfilterError):
-    """One picture cannot be read or filtered; the message is the reason, without the file's name."""
+    """One picture cannot be read or filtered; the message is the reason, without the file's name.
+
+    ``kind`` is a word for programs: "picture" for a file that is none or a broken one, "missing", "denied", "size",
+    "values" for NaN and infinity, "system".
+    """
+
+    def __init__(self, message: str, *, kind: str = "picture") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class OutputError(ConvfilterError):
-    """One output cannot be written; ``fatal`` is true where every further one would fail as well."""
+    """One output cannot be written; ``fatal`` is true where every further one would fail as well.
 
-    def __init__(self, message: str, *, fatal: bool = False) -> None:
+    ``kind`` is a word for programs: "output", or "exists" for a file that is not to be replaced.
+    """
+
+    def __init__(self, message: str, *, fatal: bool = False, kind: str = "output") -> None:
         super().__init__(message)
-        self.fatal = fatal
+        self.fatal, self.kind = fatal, kind
 
 
 class LibraryError(ConvfilterError):
     """A library that every picture needs cannot be loaded: each further one would fail as well."""
 
     fatal = True
+    kind = "library"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -105,8 +105,8 @@ def explain_nonfinite(pipeline: Pipeline, network: nn.Sequential, x: torch.Tenso
         if not finite.all():
             channel = int((~finite).nonzero()[0])
             kind = "NaN" if y[0, channel].isnan().any() else "infinity"
-            return InputError(f"{kind} comes out of layer {number}, {layer.name}, in channel {channel}")
-    return InputError("NaN or infinity comes out of the pipeline")
+            return InputError(f"{kind} comes out of layer {number}, {layer.name}, in channel {channel}", kind="values")
+    return InputError("NaN or infinity comes out of the pipeline", kind="values")
 
 
 def _module(layer: Layer, channels: int) -> nn.Module:

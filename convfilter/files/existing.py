@@ -4,32 +4,23 @@ import math
 import os
 import re
 import stat
-from collections.abc import Sequence
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from convfilter.images.formats import is_cut_off
 
 _PNG, _END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
+_NUMPY = b"\x93NUMPY"
 _SVG, _SVG_END = b"<svg ", b"</svg>\n"
 _MARK = re.compile(rb"[ti][ET]XtSoftware\0+convfilter")
 _LIBPNG = (8192).to_bytes(4, "big")  # the chunks that libpng cuts longer data into
 _NPY = re.compile(rb"\{'descr': '[<>|]?[a-z](\d{1,3})', 'fortran_order': \w+, 'shape': \(([\d, ]*)\), \} *\n")
 
 
-def is_done(source: str, outputs: Sequence[str]) -> bool:
-    """Return whether every output is there, whole (PNG, SVG or NPY, by its suffix) and not older than the source."""
-    try:
-        since = os.stat(source).st_mtime_ns
-        return bool(outputs) and all(os.stat(path).st_mtime_ns >= since and is_whole(path) for path in outputs)
-    except OSError:
-        return False
-
-
 def is_whole(path: str) -> bool:
-    """Return whether a PNG or SVG file has its start and its end, or an NPY file the size that its header says.
+    """Return whether a PNG has all its rows and its checksums are right, an SVG its end, an NPY its header's size.
 
-    Outputs appear under their names only when complete, so this finds what was cut by other hands. OSError where the
-    file cannot be read.
+    Outputs appear under their names only when complete, so this finds what was cut or damaged by other hands. OSError
+    where the file cannot be read.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
         return False
@@ -40,7 +31,40 @@ def is_whole(path: str) -> bool:
             return _npy_size(start) == size
         begins, ends = (_SVG, _SVG_END) if path.lower().endswith(".svg") else (_PNG, _END)
         file.seek(max(0, size - len(ends)))
-        return start.startswith(begins) and file.read() == ends
+        if not start.startswith(begins) or file.read() != ends:
+            return False
+        return begins is _SVG or _has_all_rows(file)
+
+
+def is_foreign(path: str) -> bool:
+    """Return whether there is a file at this path that convfilter has not made, as far as its content tells.
+
+    What an interrupted copy leaves is nobody's. False where there is no file, or where it cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode) or not os.path.getsize(path):
+            return False
+        suffix = os.path.splitext(path)[1].lower()
+        if suffix == ".png":
+            return read_mark(path) == ""
+        with open(path, "rb") as file:
+            start = file.read(8)
+    except OSError:
+        return False
+    return (suffix == ".npy" and not start.startswith(_NUMPY)) or (suffix == ".svg" and not start.startswith(_SVG))
+
+
+def _has_all_rows(file: BinaryIO) -> bool:
+    from convfilter.errors import InputError
+    from convfilter.images import containers  # which loads numpy
+
+    file.seek(0)
+    try:
+        contents = containers.walk("PNG", file)
+        containers.verify(contents)
+        return containers.holds_all_rows(contents)
+    except InputError:
+        return False
 
 
 def read_mark(path: str) -> Literal["marked", "alike", "unknown", ""]:
@@ -66,7 +90,7 @@ def read_mark(path: str) -> Literal["marked", "alike", "unknown", ""]:
 
 def _npy_size(start: bytes) -> int:
     """Return the size in bytes that an NPY file has by its header, or -1."""
-    if not start.startswith(b"\x93NUMPY"):
+    if not start.startswith(_NUMPY):
         return -1
     first = 10 if start[6:7] == b"\1" else 12
     length = int.from_bytes(start[8:first], "little")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from convfilter.errors import escape
 from convfilter.files.output_folders import OutputFolders
-from convfilter.files.paths import describe_error, describe_kind
+from convfilter.files.paths import describe_error, describe_kind, kind_of
 from convfilter.files.walk import FolderWalk, Problem, Search, Source
 
 Identity = tuple[int | str, ...]  # what all paths of one file or folder share
@@ -107,7 +107,8 @@ class Named:
         try:
             found = os.stat(text)
         except (OSError, ValueError) as error:
-            return Problem(text, "is a link to nothing" if _is_dead_link(text) else describe_error(error))
+            reason = "is a link to nothing" if _is_dead_link(text) else describe_error(error)
+            return Problem(text, reason, kind_of(error))
         if stat.S_ISDIR(found.st_mode):
             identity: Identity = ("folder", found.st_dev, found.st_ino)
             if identity in self.folders:
@@ -116,9 +117,9 @@ class Named:
             self.found[text] = found
             return identity
         if not stat.S_ISREG(found.st_mode):
-            return Problem(text, f"{describe_kind(found)}; expected the file of a picture, or a folder")
+            return Problem(text, f"{describe_kind(found)}; expected the file of a picture, or a folder", "picture")
         if not os.access(text, os.R_OK):
-            return Problem(text, "Permission denied")
+            return Problem(text, "Permission denied", "denied")
         identity = _identity(text, found)
         if identity in self.files:
             before = self.files[identity]

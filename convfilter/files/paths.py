@@ -71,3 +71,14 @@ def describe_kind(found: os.stat_result) -> str:
 def describe_error(error: OSError | ValueError) -> str:
     """Return the system's words for what went wrong."""
     return getattr(error, "strerror", None) or str(error)
+
+
+def kind_of(error: OSError | ValueError) -> str:
+    """Return a word for programs that says what went wrong at a path.
+
+    >>> kind_of(FileNotFoundError()), kind_of(PermissionError()), kind_of(OSError(5, "Input/output error"))
+    ('missing', 'denied', 'system')
+    """
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return "missing"
+    return "denied" if isinstance(error, PermissionError) else "system"

@@ -318,4 +318,4 @@ def _stopped(path: str) -> OutputError:
 
 
 def _exists(path: str) -> OutputError:
-    return OutputError(f"{escape(path)}: exists, and --no-clobber keeps it")
+    return OutputError(f"{escape(path)}: exists, and --no-clobber keeps it", kind="exists")

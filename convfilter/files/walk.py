@@ -12,7 +12,7 @@ from convfilter.errors import escape
 from convfilter.files.existing import read_mark
 from convfilter.files.labels import Listing, choose_labels, folder_label
 from convfilter.files.output_folders import OutputFolders
-from convfilter.files.paths import above, describe_error, describe_kind, fold, split_name
+from convfilter.files.paths import above, describe_error, describe_kind, fold, kind_of, split_name
 
 PASSED = re.compile(r"\..*|~\$.*|#.*#|.*(~|\.(tmp|temp|part|partial|crdownload|download|swp|bak))", re.I | re.S)
 
@@ -44,10 +44,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Problem:
-    """An input that cannot be read, and why."""
+    """An input that cannot be read, and why; ``kind`` is a word for programs, as errors have it."""
 
     path: str
     reason: str
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class FolderWalk:
                     continue
                 listing, folders = _scan(path, self._search.passed_over)
             except OSError as error:
-                yield Problem(path, f"the folder cannot be listed: {describe_error(error)}")
+                yield Problem(path, f"the folder cannot be listed: {describe_error(error)}", kind_of(error))
                 if not os.path.isdir(root.path):
                     return
                 continue
@@ -136,7 +137,7 @@ class FolderWalk:
                 elif os.path.isdir(path):
                     self._search.passed_over(full, reason)
                 else:
-                    yield Problem(path, "the folder vanished while the pictures in it were filtered")
+                    yield Problem(path, "the folder vanished while the pictures in it were filtered", "missing")
                     break
             stack.append(self._below(root, path, real, relative, folder, folders))
 

@@ -15,17 +15,9 @@ import numpy as np
 from convfilter.errors import InputError
 from convfilter.images import decoding
 from convfilter.images.deflate import crc32, join_adler, pack
+from convfilter.images.png_keys import BLACK, WHITE
 from convfilter.images.reader import Mode, open_file, read_header, read_pictures
 from convfilter.in_order import map_in_order
-
-SOFTWARE = "Software"
-PIPELINE = "convfilter:pipeline"
-WEIGHTS = "convfilter:weights"  # their files, each with the SHA-256 of what it held
-CHANNEL = "convfilter:channel"
-SEED = "convfilter:seed"
-BLACK = "convfilter:black"
-WHITE = "convfilter:white"
-SCALE = "convfilter:scale"
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BLOCK = 1 << 20  # bytes of pixels compressed at once: the cut depends on the picture alone, so the file does too

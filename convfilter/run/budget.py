@@ -60,17 +60,18 @@ def check_size(pipeline: Pipeline, options: Options, header: "Header", limit: in
     most = options.max_pixels
     if pixels > most:
         raise InputError(
-            f"it has {pixels:,} pixels ({size}), and --max-pixels allows {most:,}; raise it to take this one"
+            f"it has {pixels:,} pixels ({size}), and --max-pixels allows {most:,}; raise it to take this one",
+            kind="size",
         )
     shapes = pipeline.shapes((options.channels_in, header.height, header.width))
     need = predict(pipeline, options, header)
     for layer, (_, h, w) in zip(pipeline.layers, shapes, strict=True):
         if h * w > most:
             made = f"{layer.name} makes {h * w:,} pixels of it ({w}x{h})"
-            raise InputError(f"{made}, and --max-pixels allows {most:,}; raise it to make them")
+            raise InputError(f"{made}, and --max-pixels allows {most:,}; raise it to make them", kind="size")
     if need > limit:
         allowed = f"{show_bytes(limit)} are allowed; --max-memory allows more"
-        raise InputError(f"it needs about {show_bytes(need)} of memory ({size}), and {allowed}")
+        raise InputError(f"it needs about {show_bytes(need)} of memory ({size}), and {allowed}", kind="size")
     return need
 
 

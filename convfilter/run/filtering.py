@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from convfilter import streams
 from convfilter.errors import InputError, OutputError, escape
-from convfilter.files.existing import is_done
+from convfilter.files.existing import is_foreign, is_whole, read_mark
 from convfilter.files.transaction import OutputWriter
 from convfilter.files.walk import Problem, Source
+from convfilter.images import png_keys
 from convfilter.language.pipeline import Pipeline
 from convfilter.numbers import show_bytes
 from convfilter.run.budget import Budget, check_size, torch_memory_errors
 from convfilter.run.options import Options
 from convfilter.run.plan import Key, OutputPlan
+from convfilter.run.recipe import find_difference, write_source, write_texts
 from convfilter.run.result import Result, failure
 
 if TYPE_CHECKING:  # it loads torch
@@ -47,7 +49,7 @@ class Filtering:
 
     def _filter(self, entry: Source | Problem) -> Result:
         if isinstance(entry, Problem):
-            raise InputError(entry.reason)
+            raise InputError(entry.reason, kind=entry.kind)
         from convfilter.images.reader import check_frames, read_header
 
         options, file = self.options, self._open(entry)
@@ -55,23 +57,77 @@ class Filtering:
         paths = self.plan.paths(entry, header.frames if header and options.frames == "all" else 1)
         outputs = tuple(paths.values())
         files = () if options.output == "-" else outputs  # there may be a file of that name, which is none of them
-        if options.skip_existing and not entry.is_stdin and is_done(entry.path, files):
-            if not options.dry_run:
-                self.writer.prepare_folder(entry.folder or os.curdir)  # removes what killed runs left
-            return Result(entry.path, "skipped", outputs)
+        again = None
+        if options.skip_existing and not entry.is_stdin and files:
+            if entry.root is None and entry.path.lower().endswith(".png") and read_mark(entry.path) == "marked":
+                return Result(entry.path, "skipped", notes=("convfilter has made it, so it is no input here",))
+            again, notes = self._compare(entry, paths)
+            if again is None:
+                if not options.dry_run:
+                    self.writer.prepare_folder(entry.folder or os.curdir)  # removes what killed runs left
+                return Result(entry.path, "skipped", outputs, notes=notes)
         for path in files if options.no_clobber else ():
             if os.path.lexists(path):
-                raise OutputError(f"{escape(path)}: exists, and --no-clobber keeps it")
+                raise OutputError(f"{escape(path)}: exists, and --no-clobber keeps it", kind="exists")
+        for path in () if options.force else files:
+            if is_foreign(path):
+                words = f"{escape(path)}: exists, and convfilter has not made it; --force replaces it"
+                raise OutputError(words, kind="exists")
         if header and options.dry_run:
             check_frames(options.frames, header)
             check_size(self.pipeline, options, header, self.budget.size)
             shape = self.pipeline.shapes((self.options.channels_in, header.height, header.width))[-1]
             return Result(entry.path, "done", outputs, header.width, header.height, shape)
-        if self.elsewhere and not entry.is_stdin:
-            result = self.elsewhere(entry, paths)
-        else:
-            result = self.write(entry, file, paths)
-        return replace(result, outputs=outputs) if result.status == "done" else result
+        try:
+            if self.elsewhere and not entry.is_stdin:
+                result = self.elsewhere(entry, paths)
+            else:
+                result = self.write(entry, file, paths)
+        except OutputError as error:
+            if error.kind != "exists":
+                raise
+            result = failure(entry.path, error)
+        if result.kind == "exists" and options.skip_existing and options.no_clobber:
+            return Result(entry.path, "skipped", outputs)  # another run was first
+        if result.status != "done":
+            return result
+        details = (f"made again: {again}", *result.details) if again else result.details
+        return replace(result, outputs=outputs, details=details)
+
+    def _compare(self, source: Source, paths: dict[Key, str]) -> tuple[str | None, tuple[str, ...]]:
+        """Return why outputs are to be made, "" where they are not there, None where all are done; and notes.
+
+        An output is done where its texts say that the same was made of the same source, and it is whole. Where it has
+        no texts, its date is not before the source's.
+        """
+        from convfilter.images.png import read_text
+
+        only_dates = False
+        for (frame, layer, _), path in paths.items():
+            if not os.path.lexists(path):
+                return "", ()
+            try:
+                if not is_whole(path):
+                    return f"{escape(path)} is damaged, or not what its name says", ()
+                if path.endswith(".png") and self.options.metadata:
+                    wanted = self._texts(source, frame) | write_texts(self.pipeline, self.options, layer)
+                    if difference := find_difference(read_text(path), wanted):
+                        return f"{escape(path)}: {difference}", ()
+                else:
+                    only_dates = True
+                    if os.stat(path).st_mtime_ns < os.stat(source.path).st_mtime_ns:
+                        return f"{escape(path)} is older than its source", ()
+            except (OSError, InputError) as error:
+                return f"{escape(path)}: {error}", ()
+        return None, ("only the dates of its outputs were compared: they do not say how they were made",) * only_dates
+
+    def _texts(self, source: Source, frame: int) -> dict[str, str]:
+        """Return the texts of a source's outputs that say what they are made of."""
+        texts = self._texts_of_frame(frame)
+        return texts if source.is_stdin else {png_keys.SOURCE: write_source(source.path), **texts}
+
+    def _texts_of_frame(self, frame: int) -> dict[str, str]:
+        return {png_keys.FRAME: str(frame)} if self.options.frames == "all" else {}
 
     def _open(self, source: Source) -> str | io.BytesIO:
         """Return the path of a source, or all of standard input."""
@@ -89,6 +145,7 @@ class Filtering:
         options, result = self.options, Result(source.path, "done")
         notes: list[str] = []
         details: list[str] = []
+        before = self._texts(source, 0)  # before it is opened: if it is replaced from now on, the next run will see it
         last = len(self.pipeline.layers) - 1
         with self.budget.share() as share, self.writer.transaction() as files:
             pictures = read_pictures(
@@ -101,13 +158,15 @@ class Filtering:
             for picture in pictures:
                 shape: tuple[int, int, int] | None = None
                 ranges: list[tuple[float, float]] = []
+                frame = picture.frame if options.frames == "all" else 0
+                texts = before | self._texts_of_frame(frame)
                 for rendered in self.renderer().render(picture, os.path.basename(source.path)):
-                    key = (picture.frame if options.frames == "all" else 0, rendered.layer, rendered.channel)
+                    key = (frame, rendered.layer, rendered.channel)
                     if options.output == "-":
-                        self._write_out(rendered)
+                        self._write_out(rendered, texts)
                     else:
                         with files.open(self.plan.target or paths[key]) as output:
-                            rendered.write(cast(BinaryIO, output))  # which has of one what writers call
+                            rendered.write(cast(BinaryIO, output), texts)  # which has of one what writers call
                     notes += rendered.notes
                     if rendered.layer == last:
                         ranges = list(rendered.ranges) if rendered.channel is None else [*ranges, *rendered.ranges]
@@ -121,10 +180,10 @@ class Filtering:
             files.commit()
         return replace(result, notes=tuple(notes), details=tuple(details))
 
-    def _write_out(self, rendered: "Rendered") -> None:
+    def _write_out(self, rendered: "Rendered", texts: Mapping[str, str]) -> None:
         """Write one output to standard output, when it is whole."""
         held = io.BytesIO()
-        rendered.write(held)
+        rendered.write(held, texts)
         if self.budget.stopped:
             raise OutputError("standard output: not written: the run was stopped")
         try:

@@ -210,6 +210,7 @@ class Options:
     )  # fmt: skip
     skip_existing: bool = option(False, PICTURES_OUT, "Skip what is done already: resume a stopped run.")
     no_clobber: bool = option(False, PICTURES_OUT, "Never replace a file.")
+    force: bool = option(False, PICTURES_OUT, "Replace also what convfilter has not made: a picture of your own.")
 
     jobs: int | None = option(
         None, RUNNING, "Workers; 0 is all cores.", lambda value: values.whole(0, 1024)(value) or None, "-j",

@@ -7,7 +7,6 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-import convfilter
 from convfilter.engine import tiles
 from convfilter.engine.build import activations, build, explain_nonfinite, to_tensor
 from convfilter.engine.threads import ONE_THREAD, Threads, one_thread
@@ -16,11 +15,14 @@ from convfilter.gray.norm import GrayScale
 from convfilter.gray.quantise import level_type, quantise
 from convfilter.gray.rounding import rounding_noise
 from convfilter.gray.scale import Shade, describe_scale, join_ranges, shade_channels
-from convfilter.images import png
+from convfilter.images import png, png_keys
 from convfilter.images.reader import Picture
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.figure import Figure, choose, has_scale_of_input, plan_rows
 from convfilter.run.options import Options
+from convfilter.run.recipe import write_texts
+
+Write = Callable[[BinaryIO, Mapping[str, str]], None]  # to a file, with the texts that say what it is made of
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ class Rendered:
     shape: tuple[int, int, int]
     ranges: tuple[tuple[float, float], ...]
     notes: tuple[str, ...]
-    write: Callable[[BinaryIO], None]
+    write: Write
 
 
 class Activation:
@@ -172,38 +174,38 @@ class Renderer:
         """Return the one output that a layer's three channels are as red, green and blue."""
         _, height, width = output.shape
         text = {
-            png.CHANNEL: "RGB",
-            png.BLACK: repr(shades[0].scale.black),
-            png.WHITE: repr(shades[0].scale.white),
+            png_keys.CHANNEL: "RGB",
+            png_keys.BLACK: repr(shades[0].scale.black),
+            png_keys.WHITE: repr(shades[0].scale.white),
         }
 
-        def write(file: BinaryIO) -> None:
+        def write(file: BinaryIO, source: Mapping[str, str]) -> None:
             rows = (np.moveaxis(band, 0, -1) for band in self.bands(output, shades))
-            self.write_png(file, rows, width, height, layer, text, bits=self.options.bits, channels=3)
+            self.write_png(file, rows, width, height, layer, text | source, bits=self.options.bits, channels=3)
 
         ranges = tuple((shade.low, shade.high) for shade in shades)
         return Rendered(layer, 0, output.shape, ranges, self.notes(layer, shades), write)
 
-    def single(self, layer: int, shape, shade: Shade, bands) -> Callable[[BinaryIO], None]:
+    def single(self, layer: int, shape, shade: Shade, bands) -> Write:
         """Return how one channel is written: as a PNG, or as numbers."""
 
-        def write(file: BinaryIO) -> None:
+        def write(file: BinaryIO, source: Mapping[str, str]) -> None:
             if self.options.suffix == ".npy":
                 np.lib.format.write_array(file, np.ascontiguousarray(bands[0]), allow_pickle=False)
                 return
             text = {
-                png.CHANNEL: str(shade.channel),
-                png.BLACK: repr(shade.scale.black),
-                png.WHITE: repr(shade.scale.white),
+                png_keys.CHANNEL: str(shade.channel),
+                png_keys.BLACK: repr(shade.scale.black),
+                png_keys.WHITE: repr(shade.scale.white),
             }
-            self.write_png(file, bands, shape[2], shape[1], layer, text, bits=self.options.bits)
+            self.write_png(file, bands, shape[2], shape[1], layer, text | source, bits=self.options.bits)
 
         return write
 
     def figure(self, picture: Picture, layer: int, output: tiles.Output | Activation, shades: list[Shade], title: str):
         """Return how the contact sheet of one layer is written: the input, then every channel."""
 
-        def write(file: BinaryIO) -> None:
+        def write(file: BinaryIO, source: Mapping[str, str]) -> None:
             ends = {(shade.scale.black, shade.scale.white) for shade in shades}
             note = describe_scale(
                 self.norm, self.options.scale or "channel", self.options.white, ends.pop() if len(ends) == 1 else None
@@ -212,7 +214,7 @@ class Renderer:
             texts = {"title": title, "subtitle": self.text(layer), "note": note}
             figure = Figure(picture, rows, self.options, **texts)
             self.add_row(figure, picture, layer, output, shades)
-            self.write_figure(figure)(file)
+            self.write_figure(figure)(file, source)
 
         return write
 
@@ -233,11 +235,11 @@ class Renderer:
             names = channel_names(self.pipeline, layer, picture.shape[0])
             figure.add_row(((shade, floats[shade.channel]) for shade in shades), names)
 
-    def write_figure(self, figure: Figure) -> Callable[[BinaryIO], None]:
+    def write_figure(self, figure: Figure) -> Write:
         """Return how a contact sheet is written that has all its rows."""
 
-        def write(file: BinaryIO) -> None:
-            texts = self.texts(len(self.pipeline.layers) - 1, {png.SCALE: figure.note})
+        def write(file: BinaryIO, source: Mapping[str, str]) -> None:
+            texts = self.texts(len(self.pipeline.layers) - 1, {png_keys.SCALE: figure.note, **source})
             figure.write(file, texts, level=self.options.compress, workers=self.threads)
 
         return write
@@ -268,11 +270,5 @@ class Renderer:
         """Return the texts of an output of a layer: where it comes from, and those given; none without metadata."""
         if not self.options.metadata:
             return {}
-        files = Pipeline(self.pipeline.layers[: layer + 1]).files
-        return {
-            png.SOFTWARE: f"convfilter {convfilter.__version__}",
-            png.PIPELINE: self.text(layer),
-            png.SEED: str(self.options.seed),
-            **({png.WEIGHTS: ", ".join(f"{one.path} (SHA-256 {one.digest})" for one in files)} if files else {}),
-            **text,
-        }
+        texts = {**write_texts(self.pipeline, self.options, layer), **text}
+        return {key: value for key, value in texts.items() if value}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convfilter.files.existing import is_done, is_whole, read_mark
+from convfilter.files.existing import is_foreign, is_whole, read_mark
 from convfilter.images.png import write_png
 
 
@@ -76,29 +76,40 @@ def test_marks(data, mark, tmp_path):
     assert read_mark(str(tmp_path / "none.png")) == "unknown"
 
 
-def test_done_is_there_and_whole_and_not_older(tmp_path):
-    source, one, two = (str(tmp_path / name) for name in ("s.jpg", "1.png", "2.npy"))
-    for path, data in ((source, b"x"), (one, png()), (two, npy(2, 2))):
-        with open(path, "wb") as file:
-            file.write(data)
-    os.utime(source, ns=(5, 10**18))
-    for path, age, done in ((one, 0, True), (one, 1, True), (one, -1, False), (one, 0, True), (two, -1, False)):
-        os.utime(path, ns=(5, 10**18 + age))
-        os.utime(two if path == one else one, ns=(5, 10**18))
-        assert is_done(source, [one, two]) is done
-    os.utime(two)
-    assert is_done(source, {"a": one, "b": two}.values())
-    assert not is_done(source, [])
-    assert not is_done(source, [one, str(tmp_path / "3.png")])
-    assert not is_done(str(tmp_path / "none.jpg"), [one])
-    assert not is_done("-", [one])
-    with open(one, "r+b") as file:
-        file.truncate(60)
-    assert not is_done(source, [one, two])
+def test_a_png_is_whole_when_all_its_rows_are_there_and_undamaged(tmp_path):
+    file = io.BytesIO()
+    write_png(file, [np.random.default_rng(1).integers(0, 256, (50, 40), np.uint8)], 40, 50)
+    data, path = file.getvalue(), tmp_path / "a.png"
+    path.write_bytes(data)
+    assert is_whole(str(path))
+    for place in (20, 45, len(data) // 2, len(data) - 14):  # in the header, the pixels, and their checksum
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        assert not is_whole(str(path))
+    for cut in (60, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:cut])
+        assert not is_whole(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "foreign"),
+    [
+        ("a.png", pillow("P"), True),
+        ("a.png", b"GIF89a", True),
+        ("a.png", b"", False),
+        ("a.npy", b"text", True),
+        ("a.npy", npy(2, 2), False),
+        ("a.svg", b"<svg ", False),
+        ("a.svg", b"<html", True),
+        ("a.html", b"<html", False),
+    ],
+)
+def test_what_others_have_made_is_told_by_its_content(name, data, foreign, tmp_path):
+    (tmp_path / name).write_bytes(data)
+    assert is_foreign(str(tmp_path / name)) is foreign
+    assert not is_foreign(str(tmp_path / "none.png"))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_in_the_place_of_an_output_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "a.png")
-    (tmp_path / "s.png").write_bytes(png())
-    assert not is_done(str(tmp_path / "s.png"), [str(tmp_path / "a.png")])
+    assert not is_whole(str(tmp_path / "a.png")) and not is_foreign(str(tmp_path / "a.png"))
