@@ -47,6 +47,7 @@ class Keywords(TypedDict, total=False):
     metadata: bool
     skip_existing: bool
     no_clobber: bool
+    force: bool
     jobs: int | None
     shard: str | None
     dry_run: bool
