@@ -1,5 +1,6 @@
 """One source to its result: its outputs named, the picture looked at, admitted, read, rendered and written."""
 
+import contextlib
 import io
 import os
 import time
@@ -124,7 +125,10 @@ class Filtering:
     def _texts(self, source: Source, frame: int) -> dict[str, str]:
         """Return the texts of a source's outputs that say what they are made of."""
         texts = self._texts_of_frame(frame)
-        return texts if source.is_stdin else {png_keys.SOURCE: write_source(source.path), **texts}
+        if not source.is_stdin:
+            with contextlib.suppress(OSError):  # reading it will say what is wrong
+                texts[png_keys.SOURCE] = write_source(source.path)
+        return texts
 
     def _texts_of_frame(self, frame: int) -> dict[str, str]:
         return {png_keys.FRAME: str(frame)} if self.options.frames == "all" else {}

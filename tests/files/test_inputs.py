@@ -377,7 +377,7 @@ def test_a_file_that_vanishes_while_walking_costs_nothing():
     os.unlink("p/sub/c.png")
     os.rmdir("p/sub")
     rest = list(sources)
-    assert rest == [Problem("p/sub", "the folder cannot be listed: No such file or directory"), rest[1]]
+    assert rest == [Problem("p/sub", "the folder cannot be listed: No such file or directory", "missing"), rest[1]]
     assert rest[1].path == "p/zub/d.png"
 
 
