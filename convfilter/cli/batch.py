@@ -36,7 +36,7 @@ def run_batch(
     progress: str,
     show: bool,
 ) -> int:
-    """Run the pictures, print what is written, and return the exit status, 0 or 1; a signal ends the process.
+    """Run the pictures, print what is written, and return the exit status, 0, 1 or 3; a signal ends the process.
 
     Raises:
         UsageError, PipelineError: before anything is written.
@@ -47,18 +47,25 @@ def run_batch(
     if show:
         check_show(options)
     console = Console(quiet=quiet, verbose=verbose, progress=progress)
-    run = run_files(pipeline, inputs, passed_over=console.detail, **vars(options))
+    end = b"\0" if null else b"\n"
+
+    def pass_over(path: str, reason: str) -> None:
+        console.detail(path, reason)
+        if as_json and verbose:
+            with contextlib.suppress(OSError, ValueError):  # the next result will say it
+                console.write_out(partial(streams.write_out, _dump({"source": path, "passed_over": reason}, end)))
+
+    run = run_files(pipeline, inputs, passed_over=pass_over, **vars(options))
     terminal = Terminal() if show else None
     if terminal and terminal.why_not and not quiet:
         console.say(f"convfilter: --show: {terminal.why_not}, so nothing is drawn")
     if console.counts:
         threading.Thread(target=_count, args=(console, run), daemon=True).start()
         threading.Thread(target=_keep_showing, args=(console,), daemon=True).start()
-    write = partial(
-        _show_nothing if to_stdout else _show_json if as_json else _show_paths, end=b"\0" if null else b"\n"
-    )
+    write = partial(_show_nothing if to_stdout else _show_json if as_json else _show_paths, end=end)
+    dump = partial(_dump, end=end) if as_json else None
     with _signals_caught() as caught, ThreadPoolExecutor(1, "convfilter-results") as pool:
-        telling = pool.submit(_tell, run, console, write, terminal, options.shard == "auto")
+        telling = pool.submit(_tell, run, console, write, dump, terminal, options.shard == "auto")
         while not caught and not wait([telling], 0.05).done:
             pass
         if caught:  # in the main thread, which waits for nothing else: not for a picture, nor for who reads our output
@@ -71,16 +78,25 @@ def run_batch(
 
 
 def _tell(
-    run: Run, console: Console, write: Callable[[Result], bytes], terminal: Terminal | None, is_shared: bool
+    run: Run,
+    console: Console,
+    write: Callable[[Result], bytes],
+    dump: Callable[[dict], bytes] | None,
+    terminal: Terminal | None,
+    is_shared: bool,
 ) -> int:
     """Print every result, and at the end how many there were; return the exit status.
 
-    ``is_shared`` is true where other processes do the rest of the pictures.
+    ``is_shared`` is true where other processes do the rest of the pictures; ``dump`` writes the counts as JSON, if they
+    are to be printed.
     """
     lost: Exception | None = None
+    why = None
     for result in run:
         console.add(result)
         words = write(result)
+        if run.ends_with(result):
+            why = result.error
         if words and not lost:
             try:
                 console.write_out(partial(streams.write_out, words))
@@ -91,8 +107,14 @@ def _tell(
             terminal.show(result.outputs, console.say)
     if lost and not isinstance(lost, BrokenPipeError):
         console.say(f"convfilter: standard output: {getattr(lost, 'strerror', None) or lost}")
+    if dump and not lost:
+        words = dump({"counts": console.counts_to_dict(), "stopped": why if run.stopped else None})
+        try:
+            console.write_out(partial(streams.write_out, words))
+        except (OSError, ValueError) as error:
+            lost = error
     console.close(stopped=run.stopped)
-    status = 1 if lost else console.exit_code
+    status = 3 if lost or run.stopped else console.exit_code
     if is_shared and not run.stopped:
         finish_together(failed=status != 0)
     return status
@@ -104,7 +126,11 @@ def _show_paths(result: Result, end: bytes) -> bytes:
 
 
 def _show_json(result: Result, end: bytes) -> bytes:
-    return json.dumps(result.to_dict(), allow_nan=False).encode() + end
+    return _dump(result.to_dict(), end)
+
+
+def _dump(value: dict, end: bytes) -> bytes:
+    return json.dumps(value, allow_nan=False).encode() + end
 
 
 def _show_nothing(result: Result, end: bytes) -> bytes:

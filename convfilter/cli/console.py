@@ -111,6 +111,10 @@ class Console:
             if not self.quiet:
                 self.say(self.closing + (", stopped early" if stopped else ""))
 
+    def counts_to_dict(self) -> dict[str, int]:
+        """Return the counts as ``--json`` prints them."""
+        return {"done": self.done, "skipped": self.skipped, "failed": self.failed, "outputs": self.outputs}
+
     @property
     def exit_code(self) -> int:
         """0 where all was done, 1 where a picture failed."""

@@ -14,6 +14,7 @@ from convfilter.files.labels import Listing, choose_labels, folder_label
 from convfilter.files.output_folders import OutputFolders
 from convfilter.files.paths import above, describe_error, describe_kind, fold, kind_of, split_name
 
+NO_PICTURE = "not a picture"  # the reason for which most other files are passed over
 PASSED = re.compile(r"\..*|~\$.*|#.*#|.*(~|\.(tmp|temp|part|partial|crdownload|download|swp|bak))", re.I | re.S)
 
 
@@ -111,6 +112,7 @@ class FolderWalk:
     def walk(self, path: str) -> Iterator[Source | Problem]:
         """Yield the sources in a named folder, its own files before those of its sub-folders."""
         root = self._roots[path]
+        holds_pictures = False
         stack = [iter([(root.path, root.real, "", self._output_folders.of_root(root.path))])]
         while stack:
             visit = next(stack[-1], None)
@@ -120,6 +122,7 @@ class FolderWalk:
             path, real, relative, folder = visit
             try:
                 if not self._is_new(root, path, real):
+                    holds_pictures = True  # as far as is known: they are another walk's, or outputs
                     continue
                 listing, folders = _scan(path, self._search.passed_over)
             except OSError as error:
@@ -131,6 +134,7 @@ class FolderWalk:
             for name in listing.names:
                 full = os.path.join(path, name)
                 reason = self._reason(root, path, name) or self._note_link(full)
+                holds_pictures = holds_pictures or reason != NO_PICTURE
                 if reason is None:
                     labels = self._labels(root, path, name, listing)
                     yield Source(full, root.path, relative + name, folder, labels, name)
@@ -140,6 +144,9 @@ class FolderWalk:
                     yield Problem(path, "the folder vanished while the pictures in it were filtered", "missing")
                     break
             stack.append(self._below(root, path, real, relative, folder, folders))
+        if not holds_pictures:
+            below = "" if self._search.recursive else "; -r looks into its sub-folders"
+            yield Problem(root.path, f"no picture was found in it{below}", "empty")
 
     def _is_new(self, root: _Root, path: str, real: str) -> bool:
         """Return whether a folder is to be walked here and now, and note that it has been."""
@@ -189,7 +196,7 @@ class FolderWalk:
         if is_link and self._find_root(os.path.realpath(full)):
             return f"another name of {escape(os.path.realpath(full))}"
         if not self._search.is_picture(full):
-            return "not a picture"
+            return NO_PICTURE
         return "made by convfilter" if self._is_ours(root, full, name) else None
 
     def _note_link(self, full: str) -> str | None:

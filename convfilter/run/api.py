@@ -35,6 +35,10 @@ class Run:
         """Let no output appear from now on; what is finished is still yielded. Any thread may call this."""
         self._runner.stop()
 
+    def ends_with(self, result: Result) -> bool:
+        """Return whether a result ends the run: every further picture would fail too, or ``fail_fast`` says so."""
+        return self._runner.ends_with(result)
+
     def count(self) -> int:
         """Return how many sources there are, by walking the folders once more, slowly: the pictures come first."""
         return self._runner.count()

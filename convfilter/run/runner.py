@@ -74,7 +74,7 @@ class Runner:
                 if result is None:
                     continue
                 yield result
-                if self._ends_with(result):
+                if self.ends_with(result):
                     self.stop()
         except GeneratorExit:  # nobody wants the rest
             self.stop()
@@ -117,11 +117,12 @@ class Runner:
         result = self._filtering.result(entry)
         if result.status == "failed" and self.stopped:
             return None
-        if self._ends_with(result):  # before its turn comes: the next would begin meanwhile
+        if self.ends_with(result):  # before its turn comes: the next would begin meanwhile
             self._ending.set()
         return result
 
-    def _ends_with(self, result: Result) -> bool:
+    def ends_with(self, result: Result) -> bool:
+        """Return whether no further picture is begun after this result."""
         return result.fatal or (self._options.fail_fast and result.status == "failed")
 
 

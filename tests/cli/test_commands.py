@@ -403,8 +403,11 @@ def test_json_is_one_object_a_source_in_order(convfilter):
     save("a.png", ramp())
     Path("b.png").write_bytes(b"no picture")
     done = convfilter("tutorial", "a.png", "b.png", "--json", "-q")
-    first, second = map(json.loads, done.stdout.splitlines())
-    assert list(first) == ["source", "outputs", "width", "height", "shape", "ranges", "seconds", "status", "error"]
+    first, second, last = map(json.loads, done.stdout.splitlines())
+    keys = ["source", "outputs", "width", "height", "shape", "ranges", "seconds", "status", "error", "kind", "notes"]
+    assert list(first) == list(second) == keys
+    assert last == {"counts": {"done": 1, "skipped": 0, "failed": 1, "outputs": 2}, "stopped": None}
+    assert (first["kind"], second["kind"]) == (None, "picture")
     assert (first["source"], first["width"], first["height"], first["shape"]) == ("a.png", 32, 24, [2, 20, 28])
     assert first["outputs"] == ["a_tutorial_0.png", "a_tutorial_1.png"] and len(first["ranges"]) == 2
     assert (first["status"], first["error"], second["status"]) == ("done", None, "failed")

@@ -41,7 +41,9 @@ def tree(folder="."):
 
 
 def objects(done):
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    *results, counts = [json.loads(line) for line in done.stdout.splitlines()]
+    assert counts.keys() == {"counts", "stopped"}
+    return results
 
 
 def pixels(path):
@@ -500,10 +502,10 @@ def test_standard_streams_that_fail(program, tmp_path):
         save(f"in/{i:03}.png", i)
     with open("/dev/full", "wb") as full:
         done = program.run("edge", "in", "-j1", cwd=tmp_path, stdout=full)
-        assert done.returncode == 1 and b"convfilter: standard output: No space left on device\n" in done.stderr
+        assert done.returncode == 3 and b"convfilter: standard output: No space left on device\n" in done.stderr
         assert 1 <= len(os.listdir("in_edge")) < 150 and b"stopped early" in done.stderr
         done = program.run("edge", "in/000.png", "-o", "-", cwd=tmp_path, stdout=full)
-        assert done.returncode == 1 and done.stderr.startswith(b"convfilter: in/000.png: standard output: No space")
+        assert done.returncode == 3 and done.stderr.startswith(b"convfilter: in/000.png: standard output: No space")
         done = program.run("edge", "in", "gone.png", "-o", "out", cwd=tmp_path, stderr=full)
         assert done.returncode == 1 and done.stdout.count(b"\n") == 150
         for arguments, status in ((["edge", "--help"], 1), (["presets"], 1), (["edge"], 2), (["egde"], 2)):
@@ -513,7 +515,7 @@ def test_standard_streams_that_fail(program, tmp_path):
         os.close(reader)
         done = program.run("edge", *arguments, "-j1", cwd=tmp_path, stdout=writer)
         os.close(writer)
-        assert done.returncode == 1 and b"Traceback" not in done.stderr and b"Exception" not in done.stderr
+        assert done.returncode == 3 and b"Traceback" not in done.stderr and b"Exception" not in done.stderr
     names = [name for folder in ("in_edge", "out/in") for name in os.listdir(folder)]
     assert not any(name.endswith(".tmp") for name in names)
     assert all(pixels(f"in_edge/{name}").shape == (8, 10) for name in os.listdir("in_edge"))
@@ -537,7 +539,7 @@ def test_standard_streams_that_are_closed(tmp_path):
         ["bash", "-c", STREAMS % " ".join(PROGRAM)], capture_output=True, text=True, cwd=tmp_path, timeout=120
     )
     assert done.stdout.splitlines() == [
-        "head/000_edge.png", "head 1 0", "closed 1", "150", "noerr 0", "nostdin 1", "usage 2", "listing 0",
+        "head/000_edge.png", "head 3 0", "closed 1", "150", "noerr 0", "nostdin 1", "usage 2", "listing 0",
     ]  # fmt: skip
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
     assert 1 <= len(os.listdir("head")) < 150 and all(pixels(f"head/{name}").size for name in os.listdir("head"))
