@@ -124,7 +124,6 @@ def describe(rows: Sequence[Compared], options: Options) -> str:
 def draw_comparison(rows: Sequence[Compared], picture: "Picture", options: Options, title: str, file: BinaryIO) -> None:
     """Write the figure of a comparison as a PNG or an SVG."""
     from convfilter.figures.layout import Row
-    from convfilter.images import png
     from convfilter.run.figure import Figure
 
     plan = []
@@ -138,5 +137,5 @@ def draw_comparison(rows: Sequence[Compared], picture: "Picture", options: Optio
     if options.metadata:
         pipelines = "\n".join(str(row.renderer.pipeline) for row in rows)
         last = rows[0].renderer
-        texts = last.texts(0, {png.PIPELINE: pipelines, png.SCALE: figure.note})
+        texts = last.texts(0, {png_keys.PIPELINE: pipelines, png_keys.SCALE: figure.note})
     figure.write(file, texts, level=options.compress, workers=rows[0].renderer.threads)

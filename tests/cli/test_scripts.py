@@ -68,7 +68,7 @@ def test_standard_output_is_the_paths_in_order_and_all_else_is_on_standard_error
     assert done.returncode == 1 and done.stdout == b"" and b", 20 skipped, 1 failed" in done.stderr
     assert b"in/notes.txt: not a picture" in done.stderr and done.stderr.count(b": skipped: ") == 20
     done = program.run("edge", "in", "--fail-fast", "-j1", cwd=tmp_path)
-    assert done.returncode == 1 and done.stdout.decode().splitlines()[:5] == paths[:5]
+    assert done.returncode == 3 and done.stdout.decode().splitlines()[:5] == paths[:5]
     assert done.stderr.decode().splitlines()[0] == failure and done.stderr.endswith(b"stopped early\n")
     done = program.run("edge", "in/01.png", "gone.png", "in/notes.txt", cwd=tmp_path)
     assert (
