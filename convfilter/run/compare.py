@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from convfilter.errors import InputError, UsageError, escape
 from convfilter.files.targets import check_ending
 from convfilter.gray.scale import Shade, describe_scale, join_ranges
+from convfilter.images import png_keys
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.budget import predict
 from convfilter.run.one_file import find_path, read_picture, write_file
