@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from convfilter.language.resolve import Layer
 from convfilter.layers.given import Given
 from convfilter.numbers import quote, write_number
+from convfilter.weights.file import locate
 
 LINE = 100  # characters
 
@@ -46,7 +47,7 @@ class Files:
 
 
 def _load(file) -> str:
-    path = quote(file.path)
+    path = quote(locate(file.path))
     if file.kind == "safetensors":
         return f"load_file({path})"
     if file.kind in ("npz", "npy"):

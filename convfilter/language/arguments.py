@@ -35,14 +35,15 @@ class Text:
 
     def weights(self, node: Constant, argument: str = "") -> Given:
         """Return what ``'FILE:NAME'`` stands for in this text; its shape is known, and its numbers are not read."""
-        from convfilter.weights.file import open_weights, split_name  # takes as long as all the rest of the language
+        from convfilter.weights.file import PACKAGE, open_weights, split_name  # takes as long as the rest of it all
         from convfilter.weights.tensors import WeightsError
 
         path, name = split_name(node.value)
+        path = path if path.startswith(PACKAGE) else os.path.join(self.folder, path)
         try:
-            return from_file(open_weights(os.path.join(self.folder, path)), name)
+            return from_file(open_weights(path), name)
         except WeightsError as error:
-            word = node.value.isidentifier() and not os.path.exists(os.path.join(self.folder, path))
+            word = node.value.isidentifier() and not os.path.exists(path)
             hint = "; a kernel's name stands without quotes" if node.value in kernels.KERNELS else ""
             reason = f"{node.value!r} names no weights; write 'FILE:NAME'{hint}" if word else str(error)
             raise self.error(f"{argument}: {reason}" if argument else reason, node) from None

@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
@@ -109,6 +110,18 @@ def _orientations(*degrees: int) -> str:
     return ", ".join(f"gabor({{size}}, theta={angle}, wavelength={{wavelength}})" for angle in degrees)
 
 
+def _trained(layer: str, number: int) -> str:
+    """The layer of that number in the network that denoise is, with its weights."""
+    given = f"convfilter:denoise.safetensors:{number}"
+    return f"{layer[:-1]}, weight='{given}.weight', bias='{given}.bias')"
+
+
+def _denoiser() -> str:
+    channels = (1, 32, 32, 64, 64, 128, 128, 1)
+    convolutions = [_trained(f"Conv2d({c}, {out}, 3)", 2 * i + 1) for i, (c, out) in enumerate(pairwise(channels))]
+    return " | ".join(["ReplicationPad2d(7)", " | LeakyReLU(0.1) | ".join(convolutions)])
+
+
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "edge": Preset(
@@ -160,6 +173,10 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             "LazyConv2d(8, {size}, padding='same') | ReLU() | MaxPool2d({pool})",
             "A block of a convolutional network with random weights, of 8 channels; it halves the picture.",
             {"size": 3, "pool": 2},
+        ),
+        "denoise": Preset(
+            _denoiser(),
+            "A trained network of seven convolutions that takes noise away; write it with --norm clip.",
         ),
     }
 )

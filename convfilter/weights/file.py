@@ -18,6 +18,7 @@ from convfilter.weights.zips import read_members
 
 KINDS = {".safetensors": "safetensors", ".npy": "npy", ".npz": "npz"}  # suffixes that allow one kind only
 SUFFIXES = (*KINDS, ".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl")  # after which a tensor's name may stand
+PACKAGE = "convfilter:"  # before the name of a file that this package brings
 RECIPE = """
 Where you trust who made it, take the tensors out of it with Python:
   import torch
@@ -87,7 +88,7 @@ class WeightsFile:
         Raises:
             WeightsError: it has changed since it was looked at, so that its tensors may lie elsewhere now.
         """
-        file = open(self.path, "rb")  # noqa: SIM115
+        file = open(locate(self.path), "rb")  # noqa: SIM115
         status = os.fstat(file.fileno())
         if (status.st_size, status.st_mtime_ns) != (self.size, self.changed):
             file.close()
@@ -116,6 +117,17 @@ def open_weights(path: str | os.PathLike) -> WeightsFile:
         raise WeightsError(f"{escape(path)}: is no file's name") from None
 
 
+def locate(path: str) -> str:
+    """Return where a file lies: those of this package, such as ``convfilter:denoise.safetensors``, lie in it.
+
+    >>> os.path.basename(locate("convfilter:denoise.safetensors")), locate("w.pt")
+    ('denoise.safetensors', 'w.pt')
+    """
+    if not path.startswith(PACKAGE):
+        return path
+    return os.path.join(os.path.dirname(__file__), "trained", os.path.basename(path.removeprefix(PACKAGE)))
+
+
 def split_name(text: str) -> tuple[str, str]:
     """Return the file and the tensor's name of ``FILE:NAME``; the name is empty where there is none.
 
@@ -133,16 +145,17 @@ def split_name(text: str) -> tuple[str, str]:
 
 
 def _open(path: str) -> WeightsFile:
-    status = os.stat(path)
+    place = locate(path)
+    status = os.stat(place)
     if not stat.S_ISREG(status.st_mode):  # a pipe that nobody writes to would be waited for without an end
         raise WeightsError("is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
-    return _look(path, status.st_size, status.st_mtime_ns, os.path.realpath(path))
+    return _look(path, status.st_size, status.st_mtime_ns, os.path.realpath(place))
 
 
 @lru_cache(maxsize=8)
 def _look(path: str, size: int, changed: int, place: str) -> WeightsFile:
     # A pipeline names one file many times; ``place`` tells two of one name apart, should the current folder change.
-    with open(path, "rb") as file:
+    with open(place, "rb") as file:
         kind, found = _read(file, size, KINDS.get(os.path.splitext(path)[1].lower()))
     if not found.tensors:
         raise WeightsError("holds no tensor")

@@ -11,10 +11,10 @@ OPTIONS = {
     "edge": ["size"], "tutorial": ["size"], "sobel": [], "prewitt": [], "scharr": [], "roberts": [], "laplace": [],
     "outline": [], "log": ["sigma"], "blur": ["sigma"], "box": ["size"], "sharpen": [], "unsharp": ["sigma", "amount"],
     "emboss": [], "motion": ["size", "angle"], "compass": [], "gabor": ["size", "wavelength"],
-    "block": ["size", "pool"],
+    "block": ["size", "pool"], "denoise": [],
 }  # fmt: skip
 CHANNELS = {"tutorial": 2, "compass": 8, "gabor": 4, "block": 8}
-SEVERAL_LAYERS = {"sobel", "prewitt", "scharr", "roberts", "block"}
+SEVERAL_LAYERS = {"sobel", "prewitt", "scharr", "roberts", "block", "denoise"}
 
 
 def test_the_presets_of_the_design_are_there_with_their_options():
