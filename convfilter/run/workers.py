@@ -196,7 +196,7 @@ def _be_base(sock: socket.socket, filtering: Filtering, parent: int) -> NoReturn
     """Fork a worker whenever one is asked for, until the one that asks is gone."""
     try:
         _end_with(parent)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)  # the one that asks obeys them, and kills
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
