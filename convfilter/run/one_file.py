@@ -4,7 +4,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from convfilter import streams
 from convfilter.errors import InputError, UsageError, escape
@@ -86,5 +86,5 @@ def write_file(path: str, write: Callable[[BinaryIO], None], *, no_clobber: bool
         streams.write_out(held.getbuffer())
         return
     with OutputWriter(no_clobber=no_clobber).transaction() as batch:
-        write(batch.open(find_target(path)))
+        write(cast(BinaryIO, batch.open(find_target(path))))  # it has of one what writers call
         batch.commit()
