@@ -10,6 +10,7 @@ from convfilter.errors import UsageError, did_you_mean, escape
 from convfilter.language.pipeline import parse
 from convfilter.layers import kernels
 from convfilter.layers.catalogue import LAYERS
+from convfilter.numbers import show_number
 
 
 def sentence(function) -> str:
@@ -66,8 +67,8 @@ def show_kernel(text: str) -> str:
     parts = [f"{name}{_signature(make)}\n{sentence(make)}"]
     for number, matrix in enumerate(kernel.matrices):
         total = sum(map(sum, matrix))
-        title = f"{len(matrix)}x{len(matrix[0])}, sum {_number(0.0 if abs(total) < 1e-12 else total)}"
-        cells = [[_number(value) for value in row] for row in matrix]
+        title = f"{len(matrix)}x{len(matrix[0])}, sum {show_number(0.0 if abs(total) < 1e-12 else total)}"
+        cells = [[show_number(value) for value in row] for row in matrix]
         width = max(len(cell) for row in cells for cell in row)
         table = "\n".join("  " + "  ".join(cell.rjust(width) for cell in row) for row in cells)
         literal = ", ".join(f"[{', '.join(_literal(value) for value in row)}]" for row in matrix)
@@ -163,10 +164,6 @@ def _columns(rows: list[tuple[str, str]]) -> str:
     formatter = click.HelpFormatter(width=width)
     formatter.write_dl(rows, col_max=34)
     return formatter.getvalue().rstrip("\n")
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value == int(value) and abs(value) < 1e6 else f"{value:.4g}"
 
 
 def _literal(value: float) -> str:

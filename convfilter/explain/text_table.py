@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from convfilter.errors import shorten
 from convfilter.explain.layer_table import Explanation, Row
-from convfilter.numbers import show_bytes
+from convfilter.numbers import show_bytes, show_number
 
 LONGEST = 400  # characters of one layer's text; a kernel's literal may be a megabyte
 LEAST = 20  # columns that a layer's text should have before other columns are dropped
@@ -44,14 +44,14 @@ def write_table(explanation: Explanation, width: int = 80) -> str:
     >>> from convfilter import parse
     >>> from convfilter.explain.layer_table import explain
     >>> print(write_table(explain(parse("edge"), (1, 60, 60))).partition("Peak")[0].replace(chr(10) * 2, chr(10)))
-                                             multiply-  receptive  effective
-       layer                 output  params       adds      field     stride  range
-       input                1x60x60                           1x1          1  0..255
+                                        multiply-  receptive  effective
+       layer            output  params       adds      field     stride  range
+       input           1x60x60                           1x1          1  0..255
     1  Conv2d(1, 1, 5, bias=False, weight=[edge(5)])
-                            1x56x56      25     78,400        5x5          1  -6120..6120
+                       1x56x56      25     78,400        5x5          1  -6120..6120
        kernel 5x5, stride 1, padding 0, dilation 1
        (60 + 2*0 - 1*(5-1) - 1)/1 + 1 = 56
-       total                1x56x56      25     78,400
+       total           1x56x56      25     78,400
     <BLANKLINE>
     """
     width = max(width, 40)
@@ -188,14 +188,10 @@ def _padding(sides: tuple[int, int, int, int]) -> str:
 
 
 def _range(bounds: tuple[float | None, float | None]) -> str:
-    low, high = (None if end is None else _number(end) for end in bounds)
+    low, high = (None if end is None else show_number(end) for end in bounds)
     if low is None:
         return "unbounded" if high is None else f"<= {high}"
     return f">= {low}" if high is None else f"{low}..{high}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e7 else f"{value:.4g}"
 
 
 def _short(count: int) -> str:
