@@ -75,6 +75,14 @@ function makeChanges(pipelines, vocabulary) {
     return Array.from({ length: height }, (_, y) => Array.from(row.weights.subarray(start + y * width, start + (y + 1) * width), shortest));
   }
 
+  // A lazy layer, which has no weights to be written, as the one that says how many channels it takes.
+  function explicit(layers, l, row) {
+    const name = explicitName(layers[l].name);
+    return name === layers[l].name ? layers : replace(layers, l, tidy({ name, given: { in_channels: row.input[0], ...layers[l].given }, kernels: [] }));
+  }
+
+  const explicitName = (name) => (LAYERS[name].lazy && LAYERS[name.replace(/^Lazy/, "")] ? name.replace(/^Lazy/, "") : name);
+
   // Other numbers from input channel i to output channel o.
   function setPlane(layers, l, row, o, i, matrix) {
     if (LAYERS[layers[l].name].rest || row.input[0] === row.about.groups) return setKernel(layers, l, row, o, literal(matrix));
@@ -82,6 +90,7 @@ function makeChanges(pipelines, vocabulary) {
   }
 
   function setWeights(layers, l, row, o, inputs, matrix) {
+    layers = explicit(layers, l, row);
     const data = Float32Array.from(row.weights);
     for (const i of inputs) data.set(matrix.flat(), startOf(row, o, i));
     const weight = asArgument(data, row.effect.weights(row.input[0]));
@@ -91,6 +100,7 @@ function makeChanges(pipelines, vocabulary) {
   // A kernel, with its name, for one output channel, from all its input channels. One of another size changes kernel_size
   // where it is the only one; else it is put into the middle of the size that there is. Filter2d takes kernels of any sizes.
   function setKernel(layers, l, row, o, kernel) {
+    layers = explicit(layers, l, row);
     const layer = layers[l], { rest, kernels: takesNames } = LAYERS[layer.name];
     if (rest) {
       const kernels = single(layer.kernels);
@@ -109,6 +119,7 @@ function makeChanges(pipelines, vocabulary) {
 
   // Another bias of one output channel; those that were random stay as they are.
   function setBias(layers, l, row, o, value) {
+    layers = explicit(layers, l, row);
     const bias = Array.from(row.about.bias, shortest);
     bias[o] = value;
     return replace(layers, l, tidy({ ...layers[l], given: { ...layers[l].given, bias } }));
@@ -167,5 +178,5 @@ function makeChanges(pipelines, vocabulary) {
     return { layers: next, changed };
   }
 
-  return { setArgument, planeOf, setPlane, setKernel, setBias, addKernel, removeKernel, rename, add, remove, move, fit };
+  return { setArgument, explicitName, planeOf, setPlane, setKernel, setBias, addKernel, removeKernel, rename, add, remove, move, fit };
 }

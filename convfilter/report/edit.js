@@ -320,7 +320,8 @@ function startEditing() {
       up.disabled = l === 0;
       down.disabled = l === live.layers.length - 1;
       remove.disabled = live.layers.length === 1;
-      const editable = live.rows[l]?.weights && (layer.kernels.length || about.vocabulary.layers[layer.name].arguments.some(({ name }) => name === "weight"));
+      const written = about.vocabulary.layers[changes.explicitName(layer.name)];
+      const editable = live.rows[l]?.weights && (written.rest || written.arguments.some(({ name }) => name === "weight"));
       if (editable) {
         kernels ??= makeKernelEditor(weights, l);
         kernels.show();

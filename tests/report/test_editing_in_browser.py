@@ -203,6 +203,26 @@ def test_random_kernels_and_biases_keep_what_is_not_changed(show):
     assert_is_torchs(shown, seed=5)
 
 
+def test_a_kernel_of_a_block_is_changed(show):
+    page = show("block | block")
+    before = build(parse("block | block"))
+    page.locator("#layer-4 .fold").click()
+    page.locator("#layer-4 .controls summary").click()
+    page.locator("#layer-4 .weights select").first.select_option("3")
+    page.locator("#layer-4 .weights select").nth(1).select_option("5")
+    page.locator("#layer-4 .numbers input").nth(0).fill("7")
+    shown = settle(page)
+    weight = before[3].weight.clone()
+    weight[3, 5, 0, 0] = 7
+    after = build(parse(shown["text"]))
+    assert torch.equal(after[3].weight, weight)
+    assert torch.equal(after[3].bias, before[3].bias)
+    assert torch.equal(after[0].weight, before[0].weight)
+    assert_is_torchs(shown)
+    page.locator("#layer-1 .weights select").last.select_option("sobel_x")
+    assert settle(page)["text"].startswith("Conv2d(1, 8, 3, padding='same', weight=[sobel_x])")
+
+
 def test_layers_are_added_moved_and_removed_and_undone(show):
     page = show("edge | ReLU")
     texts = [settle(page)["text"]]
