@@ -37,7 +37,7 @@ LIBRARIES = {  # package: what it may import besides the standard library
     "engine": {"PIL", "numpy", "torch"},
     "explain": {"PIL", "numpy", "torch"},
     "run": {"PIL", "numpy", "torch"},
-    "export": {"PIL", "numpy", "torch"},
+    "export": {"PIL", "numpy", "torch", "safetensors", "onnxscript"},
     "report": {"PIL", "numpy", "torch", "jinja2", "markupsafe"},
     "notebook": {"PIL", "numpy", "torch"},
     "fit": {"PIL", "numpy", "torch", "safetensors"},

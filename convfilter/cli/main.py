@@ -279,6 +279,34 @@ def fit(
     click.echo(output)
 
 
+@cli.command(cls=options.Command, short_help="A pipeline's weights or network as a file for other programs.")
+@click.argument("pipeline")
+@options.option(PICTURES_OUT, "-o", "--output", metavar="FILE", required=True,
+                help="Its ending says what is written: .safetensors, .onnx or .pt2.")  # fmt: skip
+@options.option(PICTURES_IN, "--size", type=options.Checked(whole_numbers("size", "x", "640x480", least=1)),
+                default="512x512", show_default=True, metavar="WxH",
+                help="The pictures that an .onnx or .pt2 takes.")  # fmt: skip
+@options.of_run("mode", "weights", "prefix", "until", "gray_weights", "seed", "no_clobber")
+@options.PRESETS_FILE
+@click.pass_context
+def export(
+    ctx: click.Context, pipeline: str, output: str, size: tuple[int, int], presets_file: str | None, **kwargs
+) -> None:
+    """Write PIPELINE's weights as a .safetensors file, or its network as .onnx or .pt2 (torch.export).
+
+    \b
+    Examples:
+      convfilter export tutorial -o tutorial.safetensors
+      convfilter export 'edge | ReLU' -o edge.onnx --size 640x480
+    """
+    chosen = _take_options(kwargs)
+    parsed = _prepare(parse(pipeline, presets=_presets(ctx, presets_file)), chosen)
+    from convfilter.export.network import export_network
+
+    export_network(parsed, output, chosen, size)
+    click.echo(output)
+
+
 @cli.command()
 @click.pass_context
 def presets(ctx: click.Context) -> None:
