@@ -14,6 +14,7 @@ from convfilter import streams
 from convfilter.cli import listing, options
 from convfilter.cli.warm import warm
 from convfilter.errors import ConvfilterError, InputError, OutputError, UsageError, did_you_mean, escape, tidy
+from convfilter.files.targets import check_ending
 from convfilter.gray.scale import SCALES
 from convfilter.language.pipeline import Pipeline, parse, parse_preset
 from convfilter.language.presets import PRESETS, Preset, load_presets
@@ -193,7 +194,8 @@ def report(ctx: click.Context, pipeline: str, image: str, presets_file: str | No
 @options.of_run(*options.COMPUTED)
 @options.PRESETS_FILE
 @options.option(PICTURES_OUT, "-o", "--output", metavar="PATH", type=options.Checked(SETTINGS["output"].read),
-                help="A .png or .svg file, a folder, or - for standard output.  [default: beside the picture]"
+                help="A .png, .svg or .html file (a page whose pixels are linked), a folder, or - for standard "
+                "output.  [default: beside the picture]"
                 )  # fmt: skip
 @options.of_run("norm", "vmin", "vmax")
 @options.option(PICTURES_OUT, "--scale", type=options.Checked(SETTINGS["scale"].read, SCALES), default="run",
@@ -226,7 +228,15 @@ def compare(
 
     if show:
         check_show(chosen)
-    path = write_comparison(parsed, image, chosen, texts=texts)
+    check_ending(chosen.output, (".png", ".svg", ".html"))
+    if (chosen.output or "").lower().endswith(".html"):
+        if chosen.format or show:
+            raise UsageError("-o names a web page; leave out --format and --show, or name a .png")
+        from convfilter.report.comparison import write_comparison_page
+
+        path = write_comparison_page(parsed, image, chosen, texts=texts)
+    else:
+        path = write_comparison(parsed, image, chosen, texts=texts)
     if path != "-":
         click.echo(path)
     if show:
