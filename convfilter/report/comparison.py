@@ -38,6 +38,7 @@ from convfilter.run.options import Options
 
 LIMIT = 9_500_000  # bytes of a page
 COLUMNS = 2
+NOWHERE = -1e9  # the middle of what sees nothing of the input
 
 
 def write_comparison_page(
@@ -149,16 +150,15 @@ def _reduce(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
 
 def _find_centres(pipeline: Pipeline, shape: tuple[int, int, int]) -> list[list[float]]:
     """Return the middle of what each column and each row of the output sees of the input, in its pixels."""
-    fields, before = [Field.start(shape[2]), Field.start(shape[1])], shape
+    fields, before = [Field(shape[2]), Field(shape[1])], shape
     for layer, after in zip(pipeline.layers, pipeline.shapes(shape), strict=True):
         axes = layer.effect.columns, layer.effect.rows
         fields = [field.through(axis, n) for field, axis, n in zip(fields, axes, before[:0:-1], strict=True)]
         before = after
     centres = []
     for field, count in zip(fields, before[:0:-1], strict=True):
-        period = len(field.first)
-        middles = [(first + last) / 2 for first, last in zip(field.first, field.last, strict=True)]
-        centres.append([middles[at % period] + at // period * field.step for at in range(count)])
+        seen = [field.at(place) for place in range(count)]
+        centres.append([(pair[0] + pair[1]) / 2 if pair else NOWHERE for pair in seen])
     return centres
 
 
