@@ -92,7 +92,7 @@ def test_the_command_line(line, tmp_path):
         (["edge", "line.png"], 2, "2 to 64 pipelines and a picture, and there are 1"),
         (["edge", "egde", "line.png"], 2, "did you mean edge?"),
         (["edge", "edge", "missing.png"], 1, "convfilter: missing.png: cannot be read"),
-        (["edge", "edge", "line.png", "-o", "x.pdf"], 2, "no output ends in .pdf, but in .png or .svg"),
+        (["edge", "edge", "line.png", "-o", "x.pdf"], 2, "no output ends in .pdf, but in .png, .svg or .html"),
         (["edge", "edge", "line.png", "-o", "line.png"], 2, "is the picture itself"),
         (["edge", "edge(11)", "line.png"], 2, "the window of 11 is larger than the 8 pixels"),
         (["edge", "tutorial", "line.png", "--channels", "1"], 2, "--channels 1: the pipeline gives channel 0 only"),
