@@ -82,7 +82,7 @@ function showModel(model) {
   [remembered, reaches] = [{}, []];
   channels = PAGE.tensors.map((tensor, t) => Math.min(channels[t] ?? 0, tensor.low.length - 1));
   const parent = document.querySelector("main"), blank = document.getElementById("layer-template").content.firstElementChild;
-  let before = document.getElementById("picture");
+  let before = document.getElementById("questions") || document.getElementById("picture");
   PAGE.layers.forEach((layer, l) => {
     const section = layerSections()[l] || blank.cloneNode(true);
     if (before.nextElementSibling !== section) before.after(section); // what is put in its place anew loses the focus
@@ -240,11 +240,12 @@ function foldable(section, t, open = "open" in section.dataset) {
     return frame;
   }));
   if (t === 0) {
-    const frame = section.querySelector(".picture .frame"), { canvas } = picture(0, () => channels[0]);
-    forgetPictures(frame);
-    fitFrame(frame, 0, 420);
-    frame.replaceChildren(canvas);
-    frameExactPart(frame, 0);
+    section.querySelectorAll(".picture .frame").forEach((frame, c) => {
+      forgetPictures(frame);
+      fitFrame(frame, 0, PAGE.tensors[0].shape[0] === 1 ? 420 : 300);
+      frame.replaceChildren(picture(0, () => c).canvas);
+      frameExactPart(frame, 0);
+    });
   }
   section.turn(open);
 }

@@ -62,6 +62,7 @@ _BLANK = {
     ),
     **{"parameters": 0, "channels": [], "notes": [], "sums": [("", ""), ("", "")]},
 }
+_COLOURS = ("red", "green", "blue")
 STRIP = 112  # pixels across of a layer's picture in the strip, for screens of two pixels a dot
 
 
@@ -126,7 +127,11 @@ def make_report(
         shape=_shape(shape),
         height=shape[1],
         width=shape[2],
-        picture=_channel(page.channels[0][0], page.pictures[0][0]),
+        colours="gray" if shape[0] == 1 else ", ".join(_COLOURS[: shape[0]]),
+        picture=[
+            {**_channel(channel, picture), "name": name}
+            for channel, picture, name in zip(page.channels[0], page.pictures[0], _COLOURS, strict=False)
+        ],
         picture_tile=Markup(page.tiles[0]),
         blank=_BLANK,
         blank_channel=_BLANK_CHANNEL,
