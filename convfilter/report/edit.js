@@ -171,6 +171,9 @@ function startEditing() {
       el("div", { class: "tools" }, adder, el("label", {}, "Seed", seed), button("Undo", undo), button("Reset", reset), copies,
         button("Your own picture", () => file.click(), { title: "Or drop one on the page; it is read here, and sent nowhere" }), file, status));
     document.getElementById("tools").replaceChildren(place);
+    if (part[2] < picture.shape[1] || part[3] < picture.shape[2]) {
+      place.append(el("p", { class: "note" }, `The page has the exact values of ${part[3]}×${part[2]} pixels of the picture, those in the dashed frame: changes are computed on them alone.`));
+    }
     document.querySelector("pre.pipeline").classList.add("replaced");
     text.addEventListener("input", () => takeText(text.value));
     seed.addEventListener("change", () => apply(live.layers, { seed: Math.max(0, Math.floor(Number(seed.value)) || 0) }));

@@ -333,6 +333,16 @@ def test_an_own_picture_is_read_as_the_program_reads_it(show, tmp_path, white):
     assert page.inner_text("h1") == "photo.png"
 
 
+def test_of_a_picture_too_large_to_carry_a_part_is_computed(show, monkeypatch):
+    monkeypatch.setattr("convfilter.report.page.ROOM_PICTURE", 700)
+    page = show("edge | ReLU", pixel=(20, 20))
+    top, left, height, width = page.evaluate("PAGE.tensors[0].part")
+    assert height < 40
+    assert width < 30
+    assert f"exact values of {width}×{height} pixels" in page.inner_text(".editor .note")
+    assert_is_torchs(write(page, "sobel_x | MaxPool2d(2)"), GRAY[..., top : top + height, left : left + width])
+
+
 def test_colour_and_weights_from_a_file_can_be_changed_too(show, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("w.npz", kernel=np.random.default_rng(2).normal(size=(2, 3, 3, 3)), mean=[5.0, 7.0])
