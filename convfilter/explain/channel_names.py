@@ -43,6 +43,7 @@ def label_channel(channel: int, name: str = "", *, short: bool = False) -> str:
 
 
 def _bank(kernel: Kernel) -> list[str]:
-    many = len(kernel.matrices) > 1
-    text = shorten(kernel.text, LONGEST)
+    if kernel.text.startswith("["):
+        return ["own numbers"] * len(kernel.matrices)
+    text, many = shorten(kernel.text, LONGEST), len(kernel.matrices) > 1
     return [f"{text} {number}" if many else text for number in range(len(kernel.matrices))]

@@ -22,12 +22,11 @@ from torch import nn
 import convfilter
 from convfilter.engine.build import activations
 from convfilter.errors import escape, shorten
+from convfilter.explain.channel_names import channel_names, label_channel
 from convfilter.explain.layer_table import Row, explain
 from convfilter.explain.lessons import introduce
 from convfilter.gray.input_values import InputValues
 from convfilter.language.pipeline import Pipeline
-from convfilter.language.resolve import Layer
-from convfilter.layers.entry import Kernels
 from convfilter.layers.given import Given
 from convfilter.layers.shapes import Shape
 from convfilter.report.plan import CHANNEL, LIMIT, ROOM_PICTURE, ROOM_REST, SHOWN, make_plan
@@ -191,7 +190,9 @@ class _Page:
 
     def add_layer(self, number: int, module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
         layer = self.pipeline.layers[number]
-        about = {"name": layer.name, "names": _kernel_names(layer, y.shape[0]), **describe(layer, module, x, y.shape)}
+        names = channel_names(self.pipeline, number, self.tensors[0]["shape"][0])
+        labels = [label_channel(channel, name) for channel, name in enumerate(names)]
+        about = {"name": layer.name, "names": labels, **describe(layer, module, x, y.shape)}
         files = {name: _from_file(given) for name, given in layer.given.items() if given.origin}
         if files:
             about["files"] = files
@@ -342,23 +343,6 @@ def _from_file(given: Given) -> dict:
     """Weights that a text takes from a file, by the name that it has there; those of one axis with their values."""
     values = {"values": given.array.tolist()} if len(given.shape) == 1 else {}
     return {"name": given.text[1:-1], "shape": given.shape, **values}
-
-
-def _kernel_names(layer: Layer, channels: int) -> list[str]:
-    """What each output channel is called: its number, and the kernel that the text names for it."""
-    kernels = [
-        "own numbers" if kernel.text[0] == "[" else kernel.text if len(kernel.matrices) == 1 else f"{kernel.text} {i}"
-        for kernel in layer.kernels
-        for i in range(len(kernel.matrices))
-    ]
-    names = [f"channel {c}" for c in range(channels)]
-    if layer.entry.kernels is Kernels.EACH_CHANNEL:
-        kernels *= channels // len(kernels)
-    for c, kernel in enumerate(kernels):
-        names[c] += f": {shorten(kernel, 60)}"
-    if layer.entry.kernels is Kernels.WEIGHT and kernels:
-        names[len(kernels) :] = [f"{name}: random" for name in names[len(kernels) :]]
-    return names
 
 
 def _find_place(picture: torch.Tensor) -> tuple[float, float]:

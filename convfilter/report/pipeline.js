@@ -785,7 +785,7 @@ function makePipelines(vocabulary, carried = {}) {
         rows.push({
           layer, effect, input: shape, shape: output, parameters: effect.parameters?.(shape[0]) ?? 0,
           sums: axes.map((axis, i) => sumOf(axis, shape[i + 1], sliding || own)),
-          field: fields.map(fieldSize), names: namesOf(layer, effect, output[0]),
+          field: fields.map(fieldSize), names: namesOf(layer, effect, output[0], rows.at(-1)?.names),
           ...valuesOf(layer, effect, shape, draw),
         });
         shape = output;
@@ -844,7 +844,8 @@ function makePipelines(vocabulary, carried = {}) {
   }
 
   // What each output channel is called: its number, and the kernel that the text names for it.
-  function namesOf(layer, effect, channels) {
+  function namesOf(layer, effect, channels, before) {
+    if (!effect.matrices && before?.length === channels) return before; // what has no weights of its own keeps them
     const texts = layer.kernels.flatMap((kernel) => kernel.matrices.map((_, i) => (kernel.matrices.length === 1 ? kernel.text : `${kernel.text} ${i}`)));
     const every = effect.ins === undefined || effect.ins === null; // Filter2d's, again for each input channel
     return Array.from({ length: channels }, (_, c) => {

@@ -13,9 +13,10 @@ from random_pipelines import random_pipeline
 
 from convfilter import PipelineError, parse
 from convfilter.engine.build import activations, build
+from convfilter.explain.channel_names import channel_names, label_channel
 from convfilter.explain.layer_table import explain
 from convfilter.layers.catalogue import LAYERS
-from convfilter.report.page import _json, _kernel_names
+from convfilter.report.page import _json
 from convfilter.report.scripts import read_script
 from convfilter.report.vocabulary import write_vocabulary
 
@@ -90,10 +91,10 @@ def python_says(text, shape) -> dict:
             "shape": list(row.output),
             "sums": list(row.sums),
             "field": list(row.receptive_field),
-            "names": _kernel_names(row.layer, row.output[0]),
+            "names": [label_channel(*pair) for pair in enumerate(channel_names(parse(text), number, shape[0]))],
             "parameters": row.parameters,
         }
-        for row in explained.rows
+        for number, row in enumerate(explained.rows)
     ]
     return {"rows": rows, "error": None}
 
