@@ -56,6 +56,8 @@ def run_batch(
                 console.write_out(partial(streams.write_out, _dump({"source": path, "passed_over": reason}, end)))
 
     run = run_files(pipeline, inputs, passed_over=pass_over, **vars(options))
+    if options.device == "auto":
+        console.detail("--device auto", run.device)
     terminal = Terminal() if show else None
     if terminal and terminal.why_not and not quiet:
         console.say(f"convfilter: --show: {terminal.why_not}, so nothing is drawn")

@@ -51,11 +51,14 @@ class Algorithm:
     taps: int = 1
 
 
-def choose_algorithms(effects: Sequence[Effect], network: nn.Sequential) -> tuple[Algorithm, ...]:
+def choose_algorithms(
+    effects: Sequence[Effect], network: nn.Sequential, *, plain: bool = False
+) -> tuple[Algorithm, ...]:
     """Return the quickest algorithm of each layer, in an order in which they together give the network's values.
 
     ``effects`` are those of the layers, one a module of ``network``, as ``engine.build`` returns it. The order differs
     from the network's where an activation that never falls is followed by a max pool: it is computed behind it.
+    ``plain`` are PyTorch's own algorithms, for several pictures (N, C, h, w) and on whatever device.
 
     >>> network = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
     >>> effects = [Effect(elementwise=True, never_falls=True), Effect(Window(2, 2), Window(2, 2))]
@@ -64,6 +67,8 @@ def choose_algorithms(effects: Sequence[Effect], network: nn.Sequential) -> tupl
     """
     layers = _pool_first(list(zip(effects, network, strict=True)))
     last = max((number for number, (effect, _) in enumerate(layers) if effect.jumps), default=0)
+    if plain:
+        return tuple(_plain_algorithm(*layer) for layer in layers)
     return tuple(choose_algorithm(*layer, transforms=number >= last) for number, layer in enumerate(layers))
 
 
@@ -114,6 +119,21 @@ def choose_algorithm(effect: Effect, module: nn.Module, *, transforms: bool = Tr
     if effect.elementwise and getattr(module, "num_parameters", 1) == 1:
         return _alike(effect, _in_place(module))
     return Algorithm(effect, _in_place(module))
+
+
+def _plain_algorithm(effect: Effect, module: nn.Module) -> Algorithm:
+    conv = module[-1] if isinstance(module, nn.Sequential) else module
+    if isinstance(conv, nn.Conv2d):
+        weight, bias, stride, dilation, groups = conv.weight, conv.bias, conv.stride, conv.dilation, conv.groups
+        return Algorithm(effect, lambda x: F.conv2d(x, weight, bias, stride, 0, dilation, groups))
+    if isinstance(module, nn.AvgPool2d):
+        size, stride = ((getattr(effect.rows, name), getattr(effect.columns, name)) for name in ("size", "stride"))
+        divisor = module.divisor_override or 1
+        count = None if module.divisor_override else _count(module.count_include_pad)
+        return Algorithm(effect, lambda x: F.avg_pool2d(x, size, stride, divisor_override=divisor), divisor=count)
+    if isinstance(module, nn.FractionalMaxPool2d):
+        return Algorithm(effect, lambda x: torch.cat([module(one) for one in x.split(1)]))  # of the same windows
+    return choose_algorithm(effect, module)
 
 
 def _alike(effect: Effect, apply: Apply, **rest) -> Algorithm:

@@ -1,5 +1,7 @@
 """How much memory the engine takes for a picture; without torch, for it is asked before anything is decoded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 
 from convfilter.engine.segments import split_layers
@@ -9,6 +11,7 @@ from convfilter.layers.shapes import Shape
 KEPT = 1 << 28  # bytes of floats up to which an output is kept between its two readings; past them it is made twice
 TILES = 1 << 27  # bytes of the tiles under way, in all
 FLOAT = 4
+LACKING = ("allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")  # in what torch and cuDNN say
 
 
 def is_kept(shape: Shape) -> bool:
@@ -49,3 +52,22 @@ def tiled_peak_bytes(pipeline: Pipeline, shape: Shape, *, floats: bool = False, 
     held += FLOAT * prod(output) if floats or is_kept(output) else 0
     held += prod(output) * bits // 8 if output[0] > 1 else 0
     return max(peak, held) + TILES
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Let torch's failure to get memory be a MemoryError, as everyone else's is.
+
+    On the CPU torch has no class of its own for it, nor has cuDNN: it is told by the words of a RuntimeError.
+
+    >>> with memory_errors():
+    ...     raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+    Traceback (most recent call last):
+    MemoryError: DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if any(words in str(error) for words in LACKING):
+            raise MemoryError(str(error)) from error
+        raise

@@ -27,6 +27,9 @@ def pad(x: Tensor, dim: int, interval: Interval, value: float) -> Tensor:
             return x.new_full(shape, value)
         sides = sources.start - inputs.start, inputs.stop - sources.stop
         return F.pad(x, (0, 0, *sides) if dim == 2 else sides, value=value)
+    if x.device.type != "cpu":
+        places = [interval.axis.source(place, interval.length) - sources.start for place in inputs]
+        return x.index_select(dim, torch.tensor(places, device=x.device))
     channels_last = x.shape[1] > 1 and x.stride(1) == 1
     padded = torch.empty(shape, memory_format=torch.channels_last if channels_last else torch.contiguous_format)
     to, of, before = padded.numpy(), x.numpy(), (slice(None),) * dim

@@ -58,9 +58,14 @@ class SegmentPlan:
         return sum(prod(shape) * (1 + algorithm.taps / 64) for algorithm, shape in outputs)
 
 
-def plan(pipeline: Pipeline, network: nn.Sequential, channels: int = 1) -> tuple[SegmentPlan, ...]:
-    """Return the network's layers, each by its quickest algorithm, in segments that take a picture tile by tile."""
-    algorithms = choose_algorithms([layer.effect for layer in pipeline.layers], network)
+def plan(
+    pipeline: Pipeline, network: nn.Sequential, channels: int = 1, *, plain: bool = False
+) -> tuple[SegmentPlan, ...]:
+    """Return the network's layers, each by its quickest algorithm, in segments that take a picture tile by tile.
+
+    ``plain`` are PyTorch's own algorithms: for tiles (N, C, h, w) of several pictures, on whatever device.
+    """
+    algorithms = choose_algorithms([layer.effect for layer in pipeline.layers], network, plain=plain)
     inputs = []  # how many channels each has
     for algorithm in algorithms:
         inputs.append(channels)
@@ -68,7 +73,8 @@ def plan(pipeline: Pipeline, network: nn.Sequential, channels: int = 1) -> tuple
     segments = []
     for segment in split_layers([algorithm.effect for algorithm in algorithms]):
         here = slice(segment.layers.start, segment.layers.stop)
-        segments.append(SegmentPlan(tuple(_group(algorithms[here], inputs[here])), segment.cut))
+        stages = [Stage(algorithms[here], False)] if plain else _group(algorithms[here], inputs[here])
+        segments.append(SegmentPlan(tuple(stages), segment.cut))
     return tuple(segments)
 
 
@@ -107,13 +113,18 @@ def plan_tiles(segment: SegmentPlan, shape: Shape) -> tuple[Shape, list[list[Til
     """Return the output's shape for an input of ``shape``, and the plans of its tiles: one list a band of rows."""
     shapes = segment.shapes(shape)
     _, height, width = shapes[-1]
-    columns = _even(width, -(-max(w for _, _, w in shapes) // WIDTH))
+    columns = split_evenly(width, -(-max(w for _, _, w in shapes) // WIDTH))
     count = max(-(-max(map(prod, shapes)) // AREA), 2 if segment.work(shapes) > WORK else 1)
-    rows = _even(height, -(-count // (2 * len(columns))) * 2 if count > 1 else 1)
+    rows = split_evenly(height, -(-count // (2 * len(columns))) * 2 if count > 1 else 1)
     return shapes[-1], [[plan_tile(segment.stages, shape, row, column) for column in columns] for row in rows]
 
 
-def _even(length: int, count: int) -> list[slice]:
+def split_evenly(length: int, count: int) -> list[slice]:
+    """Return so many slices that together are ``length`` long, or fewer if that is less.
+
+    >>> split_evenly(5, 2)
+    [slice(0, 2, None), slice(2, 5, None)]
+    """
     ends = sorted({length * i // count for i in range(count + 1)})
     return [slice(*pair) for pair in pairwise(ends)]
 

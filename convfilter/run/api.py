@@ -31,6 +31,11 @@ class Run:
         """Whether the run was ended before all was done."""
         return self._runner.stopped
 
+    @property
+    def device(self) -> str:
+        """Where PyTorch computes, such as "cuda:0 (NVIDIA H100)"; what ``device="auto"`` has chosen."""
+        return self._runner.device
+
     def stop(self) -> None:
         """Let no output appear from now on; what is finished is still yielded. Any thread may call this."""
         self._runner.stop()

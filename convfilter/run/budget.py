@@ -75,20 +75,6 @@ def check_size(pipeline: Pipeline, options: Options, header: "Header", limit: in
     return need
 
 
-@contextmanager
-def torch_memory_errors() -> Iterator[None]:
-    """Let torch's failure to get memory be a MemoryError, as everyone else's is.
-
-    On the CPU torch has no class of its own for it: only the words of a RuntimeError tell.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if "allocate memory" in str(error) or "not enough memory" in str(error):
-            raise MemoryError(str(error)) from error
-        raise
-
-
 def available() -> int:
     """Return the bytes that a new program could use without swapping, as far as the system tells."""
     for find in (_available_linux, _available_posix):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from convfilter import streams
+from convfilter.engine.memory import memory_errors
 from convfilter.errors import InputError, OutputError, escape
 from convfilter.files.existing import is_foreign, is_whole, read_mark
 from convfilter.files.transaction import OutputWriter
@@ -16,7 +17,7 @@ from convfilter.files.walk import Problem, Source
 from convfilter.images import png_keys
 from convfilter.language.pipeline import Pipeline
 from convfilter.numbers import show_bytes
-from convfilter.run.budget import Budget, check_size, torch_memory_errors
+from convfilter.run.budget import Budget, check_size
 from convfilter.run.options import Options
 from convfilter.run.plan import Key, OutputPlan
 from convfilter.run.recipe import find_difference, write_source, write_texts
@@ -175,6 +176,7 @@ class Filtering:
                     if rendered.layer == last:
                         ranges = list(rendered.ranges) if rendered.channel is None else [*ranges, *rendered.ranges]
                         shape = rendered.shape
+                notes += self.renderer().take_warnings()
                 _, height, width = picture.shape
                 if options.frames == "first" and picture.frames > 1:
                     notes, details = [*notes, *picture.notes[:-1]], [*picture.notes[-1:]]  # which says so
@@ -199,7 +201,7 @@ class Filtering:
 def attempt(entry: Source | Problem, function: Callable[[], Result]) -> Result:
     """Return the function's result, or that of the error which it raises, whatever that is."""
     try:
-        with torch_memory_errors():
+        with memory_errors():
             return function()
     except Exception as error:
         return failure(entry.path, error)

@@ -49,6 +49,7 @@ class Keywords(TypedDict, total=False):
     no_clobber: bool
     force: bool
     jobs: int | None
+    device: str
     shard: str | None
     dry_run: bool
     fail_fast: bool

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from convfilter.run.render import Renderer
 
 
-def load_renderer(pipeline: Pipeline, options: Options, threads: int) -> "Renderer":
+def load_renderer(pipeline: Pipeline, options: Options, threads: int, device: str = "cpu") -> "Renderer":
     """Return what turns pictures into outputs, with so many threads for each picture.
 
     Raises:
@@ -24,7 +24,22 @@ def load_renderer(pipeline: Pipeline, options: Options, threads: int) -> "Render
     load_modules()
     from convfilter.run.render import Renderer
 
-    return Renderer(pipeline, options, threads)
+    return Renderer(pipeline, options, threads, device)
+
+
+def find_device(name: str) -> tuple[str, str]:
+    """Return PyTorch's name of the device that ``--device`` names, and what it is; loads PyTorch unless that is cpu.
+
+    Raises:
+        UsageError: there is no such device here.
+        LibraryError: PyTorch cannot be loaded.
+    """
+    if name == "cpu":
+        return "cpu", "the processor"
+    load_modules()
+    from convfilter.engine.device import choose_device
+
+    return choose_device(name)
 
 
 def load_modules() -> None:

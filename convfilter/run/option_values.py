@@ -50,6 +50,17 @@ def layer(value: Any) -> str:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else text(value)
 
 
+def device(value: Any) -> str:
+    """Return the name of a device, which may or may not be here.
+
+    >>> device("cuda:1")
+    'cuda:1'
+    """
+    if not re.fullmatch(r"cpu|cuda(:\d{1,4})?|mps|auto", text(value)):
+        raise ValueError(f"{value!r} is none of cpu, cuda, cuda:N, mps and auto")
+    return value
+
+
 def path(value: Any) -> str:
     """Return the path of a file or folder as a text."""
     try:

@@ -216,6 +216,10 @@ class Options:
         None, RUNNING, "Workers; 0 is all cores.", lambda value: values.whole(0, 1024)(value) or None, "-j",
         metavar="N", shown="all cores",
     )  # fmt: skip
+    device: str = option(
+        "cpu", RUNNING, "Where PyTorch computes; auto takes a GPU if there is one.", values.device,
+        metavar="cpu|cuda[:N]|mps|auto",
+    )  # fmt: skip
     shard: str | None = option(
         None, RUNNING, "Only every Nth picture; auto reads torchrun's and Slurm's environment.", _shard,
         metavar="I/N|auto",

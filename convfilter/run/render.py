@@ -9,6 +9,7 @@ import torch
 
 from convfilter.engine import tiles
 from convfilter.engine.build import activations, build, explain_nonfinite, to_tensor
+from convfilter.engine.device import DeviceFilter
 from convfilter.engine.threads import ONE_THREAD, Threads, one_thread
 from convfilter.explain.channel_names import channel_names
 from convfilter.gray.norm import GrayScale
@@ -58,14 +59,20 @@ class Activation:
 class Renderer:
     """What all pictures of a run share: the pipeline, its network, the threads, and how floats become gray."""
 
-    def __init__(self, pipeline: Pipeline, options: Options, threads: int) -> None:
+    def __init__(self, pipeline: Pipeline, options: Options, threads: int, device: str = "cpu") -> None:
         self.pipeline, self.options, self.threads = pipeline, options, threads
         self.norm = options.levels
         self.network = build(pipeline, seed=options.seed, channels=options.channels_in)
         self.noise = [rounding_noise(pipeline, options.inputs, whole) for whole in (False, True)]
         self.plain = options.exact or options.steps
-        self.segments = None if self.plain else tiles.plan(pipeline, self.network, options.channels_in)
-        self.tile_threads = ONE_THREAD if self.plain else Threads(threads)
+        self.device = DeviceFilter(pipeline, self.network, device, options.channels_in) if device != "cpu" else None
+        on_cpu = not self.plain and not self.device
+        self.segments = tiles.plan(pipeline, self.network, options.channels_in) if on_cpu else None
+        self.tile_threads = Threads(threads) if on_cpu else ONE_THREAD
+
+    def take_warnings(self) -> tuple[str, ...]:
+        """Return what users should know of how the device did, each once."""
+        return self.device.take_warnings() if self.device else ()
 
     def render(self, picture: Picture, title: str) -> Iterator[Rendered]:
         """Yield what is to be written of one picture, each to be written before the next is asked for.
@@ -108,11 +115,14 @@ class Renderer:
         """Yield each layer that is to be written, counted from 0, with what comes out of it."""
         inputs, last = self.options.inputs, len(self.pipeline.layers) - 1
         if self.plain:
-            layers = activations(self.network, to_tensor(picture.values, picture.white, inputs))
+            x = to_tensor(picture.values, picture.white, inputs)
+            layers = self.device.activations(x) if self.device else activations(self.network, x)
             with one_thread():  # the same answer for every --jobs
                 for layer, y in enumerate(layers):
                     if self.options.steps or layer == last:
                         yield layer, Activation(y[0].numpy())
+        elif self.device:
+            yield last, Activation(self.device.filter_picture(picture.values, picture.white, inputs))
         else:
             yield (
                 last,

@@ -17,7 +17,7 @@ from convfilter.in_order import map_in_order
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.budget import Budget, available
 from convfilter.run.filtering import Filtering
-from convfilter.run.loading import load_renderer
+from convfilter.run.loading import find_device, load_renderer
 from convfilter.run.options import Options
 from convfilter.run.plan import OutputPlan
 from convfilter.run.result import Result
@@ -43,6 +43,8 @@ class Runner:
         pipeline = options.load(pipeline)[0]
         self._find_sources = partial(_find_sources, pipeline, options, inputs)
         self._shard = parse_shard(options.shard) if options.shard is not None else None
+        device, what = find_device(options.device)
+        self.device = f"{device} ({what})"
         sources = self._find_sources(passed_over)
         plan = OutputPlan(pipeline, options, sources)
         self._writer = OutputWriter(no_clobber=options.no_clobber, folder=sources.folder)
@@ -56,10 +58,10 @@ class Runner:
         jobs = options.jobs or max(1, _count_cores() // processes)
         threads, workers = (jobs, 1) if len(first) < 2 else (1, jobs)
         plan.check(several=len(first) > 1 or self._shard is not None)
-        renderer = _once(partial(load_renderer, pipeline, options, threads))
+        renderer = _once(partial(load_renderer, pipeline, options, threads, device))
         self._filtering = Filtering(pipeline, options, plan, self._writer, self._budget, renderer)
         self._processes = None
-        if workers > 1 and can_fork():
+        if workers > 1 and device == "cpu" and can_fork():
             with contextlib.suppress(OSError):  # threads do it as well, only slower
                 self._processes = Workers(self._filtering)
                 self._filtering = replace(self._filtering, elsewhere=self._processes.write)
