@@ -6,7 +6,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 PIECE = 1 << 20
@@ -65,8 +65,13 @@ def read_in(most: int) -> io.BytesIO | None:
     """Return all of standard input, or None where it has more bytes than ``most``; OSError where it is closed."""
     if sys.stdin is None:
         raise OSError("standard input is closed")
+    return read_all(sys.stdin.buffer, most)
+
+
+def read_all(stream: BinaryIO, most: int) -> io.BytesIO | None:
+    """Return all that a stream gives, or None where that is more bytes than ``most``."""
     held = io.BytesIO()
-    while piece := sys.stdin.buffer.read(PIECE):
+    while piece := stream.read(PIECE):
         held.write(piece)
         if held.tell() > most:
             return None

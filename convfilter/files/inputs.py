@@ -11,6 +11,8 @@ from convfilter.files.walk import FolderWalk, Problem, Search, Source
 
 Identity = tuple[int | str, ...]  # what all paths of one file or folder share
 
+STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+
 
 def find_sources(
     inputs: Iterable[str],
@@ -70,7 +72,9 @@ class Sources:
                 yield from self._walk.walk(self._named.folders[entry])
             else:
                 path = self._named.files[entry]
-                yield Source(path, None, path.replace(os.sep, "/"), *self._output_folders.of_file(path), path)
+                folder, labels = self._output_folders.of_file(path)
+                is_stream = entry[0] in ("-", "pipe")
+                yield Source(path, None, path.replace(os.sep, "/"), folder, labels, path, is_stream)
 
     def is_input(self, path: str) -> bool:
         """Return whether there is a file at this path that this run takes as an input."""
@@ -101,8 +105,8 @@ class Named:
 
     def _look(self, text: str) -> Identity | Problem | None:
         """Return the identity of a file or folder, or a problem; None for what was named before."""
-        if text == "-":
-            self.files[("-",)] = text
+        if text in STANDARD_INPUT:
+            self.files[("-",)] = "-"
             return ("-",)
         try:
             found = os.stat(text)
@@ -115,6 +119,12 @@ class Named:
                 return self._passed_over(text, f"the same folder as {escape(self.folders[identity])}")
             self.folders[identity] = text
             self.found[text] = found
+            return identity
+        if stat.S_ISFIFO(found.st_mode):  # a named pipe, or what a shell makes of <(command)
+            identity = ("pipe", found.st_dev, found.st_ino)
+            if identity in self.files:
+                return self._passed_over(text, f"the same pipe as {escape(self.files[identity])}")
+            self.files[identity] = text
             return identity
         if not stat.S_ISREG(found.st_mode):
             return Problem(text, f"{describe_kind(found)}; expected the file of a picture, or a folder", "picture")

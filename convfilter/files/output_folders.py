@@ -95,7 +95,8 @@ class OutputFolders:
     def _folder(self, path: str) -> str:
         if self._output is not None:
             return self._output
-        return "" if path == "-" else os.path.dirname(path)
+        folder = os.path.dirname(path)
+        return "" if folder.startswith(("/dev", "/proc")) else folder  # of a shell's pipe: no place for files
 
     def _labels(self, path: str) -> list[str]:
         """Return what a file's outputs may be labelled: photo, photo.png, and among those of -o folder_photo.png."""

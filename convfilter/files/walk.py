@@ -24,7 +24,8 @@ class Source:
 
     ``path`` is written as the user would, "-" for standard input; ``root`` is the folder argument it was found in, or
     None; ``relative`` its path inside root, or the path as given, with "/". Outputs go to ``folder``; ``labels``
-    may stand for {stem}, the best first; ``identity`` is what hashes in names are made from.
+    may stand for {stem}, the best first; ``identity`` is what hashes in names are made from. ``is_stream`` is true for
+    standard input and for pipes, which can be read once.
     """
 
     path: str
@@ -33,10 +34,7 @@ class Source:
     folder: str
     labels: tuple[str, ...]
     identity: str
-
-    @property
-    def is_stdin(self) -> bool:
-        return self.path == "-"
+    is_stream: bool = False
 
     @property
     def ext(self) -> str:

@@ -60,7 +60,7 @@ class Filtering:
         outputs = tuple(paths.values())
         files = () if options.output == "-" else outputs  # there may be a file of that name, which is none of them
         again = None
-        if options.skip_existing and not entry.is_stdin and files:
+        if options.skip_existing and not entry.is_stream and files:
             if entry.root is None and entry.path.lower().endswith(".png") and read_mark(entry.path) == "marked":
                 return Result(entry.path, "skipped", notes=("convfilter has made it, so it is no input here",))
             again, notes = self._compare(entry, paths)
@@ -81,7 +81,7 @@ class Filtering:
             shape = self.pipeline.shapes((self.options.channels_in, header.height, header.width))[-1]
             return Result(entry.path, "done", outputs, header.width, header.height, shape)
         try:
-            if self.elsewhere and not entry.is_stdin:
+            if self.elsewhere and not entry.is_stream:
                 result = self.elsewhere(entry, paths)
             else:
                 result = self.write(entry, file, paths)
@@ -126,7 +126,7 @@ class Filtering:
     def _texts(self, source: Source, frame: int) -> dict[str, str]:
         """Return the texts of a source's outputs that say what they are made of."""
         texts = self._texts_of_frame(frame)
-        if not source.is_stdin:
+        if not source.is_stream:
             with contextlib.suppress(OSError):  # reading it will say what is wrong
                 texts[png_keys.SOURCE] = write_source(source.path)
         return texts
@@ -135,10 +135,14 @@ class Filtering:
         return {png_keys.FRAME: str(frame)} if self.options.frames == "all" else {}
 
     def _open(self, source: Source) -> str | io.BytesIO:
-        """Return the path of a source, or all of standard input."""
-        if not source.is_stdin:
+        """Return the path of a source, or all that standard input or a pipe gives."""
+        if not source.is_stream:
             return source.path
-        data = streams.read_in(self.budget.size)
+        if source.path == "-":
+            data = streams.read_in(self.budget.size)
+        else:
+            with open(source.path, "rb") as pipe:
+                data = streams.read_all(pipe, self.budget.size)
         if data is None:
             raise InputError(f"it has more than {show_bytes(self.budget.size)}; --max-memory allows more")
         return data

@@ -48,12 +48,19 @@ def count_beside(text: str | None, environ: Mapping[str, str] = os.environ) -> i
 
 
 def _auto_shard(environ: Mapping[str, str]) -> tuple[int, int]:
-    for rank, size in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
-        if rank in environ and size in environ:
-            return _numbers(environ, rank, size)
+    if "RANK" in environ and "WORLD_SIZE" in environ:
+        return _numbers(environ, "RANK", "WORLD_SIZE")
+    shares = []  # an array of jobs, each of several tasks: both divide
     if "SLURM_ARRAY_TASK_ID" in environ and "SLURM_ARRAY_TASK_COUNT" in environ:
         first = environ.get("SLURM_ARRAY_TASK_MIN", "0")
-        return _numbers(environ, "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", first)
+        shares.append(_numbers(environ, "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", first))
+    if "SLURM_PROCID" in environ and "SLURM_NTASKS" in environ:
+        shares.append(_numbers(environ, "SLURM_PROCID", "SLURM_NTASKS"))
+    if shares:
+        index, count = 0, 1
+        for its_index, its_count in shares:
+            index, count = index * its_count + its_index, count * its_count
+        return index, count
     raise UsageError(
         "--shard auto: found neither RANK and WORLD_SIZE (torchrun), SLURM_PROCID and SLURM_NTASKS (srun), nor "
         "SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT (sbatch --array) in the environment; say --shard I/N"

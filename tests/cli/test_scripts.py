@@ -644,3 +644,22 @@ def test_a_first_frame_of_many_says_so_with_v(program, tmp_path):
     frames[0].save("film.gif", save_all=True, append_images=frames[1:])
     assert b"film" not in program.run("edge", "film.gif", cwd=tmp_path).stderr
     assert b"film.gif: the first of 3 frames" in program.run("edge", "film.gif", "-v", cwd=tmp_path).stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes of this kind there")
+def test_pipes_are_read_as_standard_input_is(tmp_path):
+    save("a.png", 3)
+    program = " ".join(PROGRAM)
+    done = subprocess.run(
+        ["bash", "-c", f"{program} edge <(cat a.png) && {program} edge /dev/stdin <a.png && {program} edge a.png"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    first, second, third = done.stdout.splitlines()
+    assert re.fullmatch(r"\d+_edge\.png", first) and second == "stdin_edge.png", done.stderr
+    assert all(np.array_equal(pixels(path), pixels(third)) for path in (first, second))
+    os.mkfifo("pipe.png")
+    done = subprocess.run(
+        ["bash", "-c", f"cat a.png >pipe.png & {program} edge pipe.png --skip-existing"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout == "pipe_edge.png\n" and np.array_equal(pixels("pipe_edge.png"), pixels(third)), done.stderr

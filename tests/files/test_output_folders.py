@@ -220,5 +220,5 @@ def test_an_output_with_a_suffix_is_a_file_unless_it_is_a_folder(tmp_path):
 def test_standard_input_has_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     [source] = find_sources(["-", "-"], is_picture=is_picture)
-    assert isinstance(source, Source) and source.is_stdin
+    assert isinstance(source, Source) and source.is_stream
     assert name_outputs(source, PARTS["one"], filter="edge") == ["stdin_edge.png"]
