@@ -209,7 +209,8 @@ def test_a_full_disk_ends_the_run_and_costs_no_file(sizes, program, tmp_path):
             assert done.stderr.count(b"\n") <= 3  # one line for each of two workers, and the closing one
             assert before.keys() <= there.keys()
             assert all(data in (old[name] if number % 2 else None, new[name]) for name, data in there.items())
-            finished = {Path(path).name for line in done.stdout.splitlines() for path in json.loads(line).get("outputs", ())}
+            results = map(json.loads, done.stdout.splitlines())
+            finished = {Path(path).name for one in results for path in one.get("outputs", ())}
             assert finished == {name for name, data in there.items() if data == new[name]}
 
 
@@ -237,7 +238,7 @@ def test_a_read_only_folder_ends_the_run_with_one_line(program, tmp_path):
             assert done.returncode == 3 and done.stdout == b""
             assert len(done.stderr.splitlines()) == 2 and b"stopped early" in done.stderr
             assert re.search(rb"read-only|ermission denied", done.stderr)
-        assert program.run("edge", "disk", cwd=tmp_path).returncode == 0  # nothing in it, and nothing written to it
+        assert program.run("edge", "disk", cwd=tmp_path).returncode == 1  # nothing in it, and nothing written to it
 
 
 def test_folders_that_vanish_are_named(program, tmp_path):
