@@ -75,7 +75,7 @@ def choose_algorithms(
 def _pool_first(layers: Sequence[tuple[Effect, nn.Module]]) -> list[tuple[Effect, nn.Module]]:
     """The layers with each max pool before the activations that it follows: fewer pixels, and the same values.
 
-    The maximum of what an activation gives that never falls is what it gives for the maximum.
+    For a function f that never falls, max(f(x)) is f(max(x)).
     """
     ordered: list[tuple[Effect, nn.Module]] = []
     for effect, module in layers:
@@ -122,6 +122,7 @@ def choose_algorithm(effect: Effect, module: nn.Module, *, transforms: bool = Tr
 
 
 def _plain_algorithm(effect: Effect, module: nn.Module) -> Algorithm:
+    """PyTorch's own algorithm where that of ``choose_algorithm`` is for one picture, or for the CPU."""
     conv = module[-1] if isinstance(module, nn.Sequential) else module
     if isinstance(conv, nn.Conv2d):
         weight, bias, stride, dilation, groups = conv.weight, conv.bias, conv.stride, conv.dilation, conv.groups
@@ -157,7 +158,7 @@ def _convolution(conv: nn.Conv2d, transforms: bool) -> Apply:
 
 
 def _bank(conv: nn.Conv2d, transforms: bool) -> Apply | None:
-    """Each kernel on the same 16 strips; None where they come of several channels, or another way is quicker."""
+    """Each kernel on the same 16 strips; None for several input channels, or where another algorithm is quicker."""
     if conv.in_channels > 1 or conv.out_channels > BANK:
         return None
     kernels = []
@@ -224,7 +225,7 @@ def separate(weight: Tensor) -> tuple[Tensor, Tensor] | None:
 
 
 def _repeat(weight: Tensor, bias: Tensor | None, stride, dilation) -> Apply:
-    """One kernel (1, 1, h, w) on every channel."""
+    """One kernel (1, 1, h, w) on every channel by itself."""
 
     @cache
     def repeated(c):
@@ -240,9 +241,9 @@ def _row_and_column(column: Tensor, row: Tensor, bias: Tensor | None, stride, di
 
 
 def _phases(conv: nn.Conv2d, side_by_side: int, width: int) -> Apply:
-    """Neighbouring columns as output channels: a kernel ``width`` wide, in it one copy for each, shifted.
+    """Neighbouring columns as output channels: a kernel ``width`` wide for each, which holds the shifted kernel.
 
-    Then few channels fill a vector, and what comes out in NHWC order is the picture.
+    So few channels fill a vector, and the output in NHWC order is the picture.
     """
     c_out, c_in, kh, kw = conv.weight.shape
     (down, along), (_, apart) = conv.stride, conv.dilation
@@ -269,7 +270,7 @@ def _transposed(conv: nn.ConvTranspose2d) -> Apply:
 
 
 def _largest(x: Tensor, effect: Effect) -> Tensor:
-    """A max pool: the largest of each row, then of each column."""
+    """A max pool: the maximum of each window's rows, then of its columns."""
     for dim, axis in ((3, effect.columns), (2, effect.rows)):
         count = (x.shape[dim] - axis.span) // axis.stride + 1
         if axis.stride > 1:
@@ -317,7 +318,7 @@ def _root_of_share(exponent: float) -> Callable[[Window, Tensor, int], Tensor]:
 
 
 def _in_place(module: nn.Module) -> Apply:
-    """The module, overwriting what comes in where torch has a way to."""
+    """The module, overwriting its input where torch can."""
     if hasattr(module, "inplace"):
         module = copy.copy(module)
         module.inplace = True

@@ -40,7 +40,7 @@ def build(pipeline: Pipeline, *, seed: int = 0, channels: int = 1) -> nn.Sequent
     state is left as it was.
 
     Raises:
-        PipelineError: a layer does not take the channels that come in.
+        PipelineError: a layer does not take so many channels.
 
     >>> from convfilter import parse
     >>> build(parse("Filter2d(sobel_x, sobel_y) | Magnitude"))

@@ -153,6 +153,8 @@ class DeviceFilter:
             with memory_errors(), torch.inference_mode():
                 self._download(batch, self._run(self._upload(batch), bands))
         except MemoryError:
+            if self._is_cuda:
+                torch.cuda.empty_cache()  # blocks of other sizes
             return False
         except Exception as error:
             for request in batch:

@@ -73,7 +73,7 @@ def transform(conv: nn.Conv2d, direct: Callable[[Tensor], Tensor]) -> Callable[[
 
 @cache
 def smooth(n: int) -> int:
-    """Return the least multiple of 4 from ``n`` on that is a product of twos, threes and fives, as FFT likes it.
+    """Return the smallest multiple of 4 from ``n`` on whose factors are 2, 3 and 5: a size for which FFT is quick.
 
     >>> [smooth(n) for n in (1, 7, 11, 265, 320)]
     [4, 8, 12, 288, 320]

@@ -30,7 +30,7 @@ def tiled_peak_bytes(pipeline: Pipeline, shape: Shape, *, floats: bool = False, 
     written one after the other, so that the levels of all are held.
 
     Raises:
-        PipelineError: a layer does not take what comes in.
+        PipelineError: a layer does not take its input's shape.
 
     >>> from convfilter import parse
     >>> [tiled_peak_bytes(parse(text), (1, 20_000, 20_000)) // 1_000_000 for text in ("edge", "InstanceNorm2d(1)")]
