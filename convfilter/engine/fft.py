@@ -42,11 +42,12 @@ def transform(conv: nn.Conv2d, direct: Callable[[Tensor], Tensor]) -> Callable[[
     def apply(x):
         _, c, h, w = x.shape
         rows, columns = h - kh + 1, w - kw + 1
-        lows, highs = x.flatten(2).aminmax(dim=2)
-        if torch.equal(lows, highs):
+        ends = [[end.item() for end in torch.aminmax(channel)] for channel in x[0]]  # by dim: 25 times the time
+        lows, highs = zip(*ends, strict=True)
+        if lows == highs:
             one = direct(x[..., :kh, :kw])
             return one.expand(-1, -1, -(-rows // down), -(-columns // along)).clone()
-        peak = max(-lows.min().item(), highs.max().item())
+        peak = max(-min(lows), max(highs))
         exact = whole and bool((x == x.round()).all())
         if not peak * h * w * total < LARGEST or (exact and peak * error >= 0.5):
             return direct(x)

@@ -33,6 +33,9 @@ class Threads:
         >>> Threads(2).map(abs, [-1, -2, -3])
         [1, 2, 3]
         """
+        if not self._pool or len(items) < 2:
+            with one_thread():
+                return [function(item) for item in items]
         values: dict[int, Value] = {}
         queue = deque(enumerate(items))
 
@@ -42,7 +45,7 @@ class Threads:
                 with _stopping(queue):
                     values[number] = function(item)
 
-        helpers = [self._pool.submit(work) for _ in range(min(self._others, len(items) - 1))] if self._pool else []
+        helpers = [self._pool.submit(work) for _ in range(min(self._others, len(items) - 1))]
         try:
             with one_thread():
                 work()
