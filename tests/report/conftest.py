@@ -41,7 +41,7 @@ def show(context, tmp_path):
         text: str, x: torch.Tensor, name: str = "picture.png", context=context, unfolded: bool = True, **options
     ):
         pipeline = parse(text)
-        network = build(pipeline)
+        network = build(pipeline, channels=x.shape[1])
         path = tmp_path / "page.html"
         page_text = make_report(pipeline, network, x, source_name=name, text=text, **options)
         path.write_text(page_text, encoding="utf-8", newline="\n")

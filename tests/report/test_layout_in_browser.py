@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 from convfilter import parse
@@ -349,3 +350,33 @@ def test_paper(browser, tmp_path, scripts):
         assert page.locator("body").evaluate("(body) => getComputedStyle(body).backgroundColor") == "rgb(255, 255, 255)"
         page.close()
     context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_open_panels(show, browser, scheme):
+    context = browser.new_context(viewport=DESKTOP, color_scheme=scheme)
+    page, _ = show("tutorial | Conv2d(2, 3, 3) | ReLU | MaxPool2d(2)", PHOTO[..., :60, :60], context=context)
+    page.locator("#layer-2").get_by_role("button", name="Hold").click()
+    page.locator("#layer-2").get_by_role("button", name="Gradient").click()
+    page.locator("#layer-2").get_by_role("button", name="Step").click()
+    found = Axe().run(page).response["violations"]
+    serious = [
+        (one["id"], [node["html"][:160] for node in one["nodes"][:3]])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    context.close()
+
+
+def test_a_picture_in_colour_shows_its_channels(show):
+    colour = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(2)) * 255
+    page, (_, mixed) = show("Conv2d(3, 2, 3)", colour)
+    assert page.locator("#picture .picture canvas").count() == 3
+    assert "Blue: values from" in page.locator("#picture").inner_text()
+    assert "30×20 pixels, red, green, blue" in page.locator("header").inner_text()
+    page.locator("#layer-1 .terms button").nth(2).click()
+    page.locator("#layer-1 .input .shape", has_text="channel 2 of 3×20×30").wait_for()
+    y, x = page.evaluate("pixelOf(1)")
+    value = page.locator("#layer-1 output.result").get_attribute("data-value")
+    assert float(value) == pytest.approx(mixed[0, y, x].item(), rel=1e-5)
