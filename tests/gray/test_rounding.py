@@ -93,6 +93,13 @@ def test_random_weights_are_within_the_bound(text):
         assert 0.2 * largest < total <= largest
 
 
+def test_from_the_third_convolution_on_nothing_is_put_down_to_rounding_but_after_a_layer_that_saturates():
+    conv = "Conv2d(1, 1, 3)"
+    for between, noisy in (("ReLU", False), ("Identity", False), ("Tanh", True), ("Hardtanh(0, 6)", True)):
+        noise = rounding_noise(parse(f"{conv} | {conv} | {between} | {conv}"), InputValues(), whole=False)
+        assert all(noise[:2]) and bool(noise[-1]) == noisy
+
+
 def test_whole_numbers_make_no_noise_until_they_are_too_large_for_float32():
     assert rounding_noise(parse("edge(9) | edge(9)"), InputValues(), whole=True) == (0, 0)
     assert rounding_noise(parse("edge(9) | edge(9)"), InputValues(), whole=False) > (0, 0)
