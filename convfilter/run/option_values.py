@@ -58,7 +58,7 @@ def device(value: Any) -> str:
     """
     if not re.fullmatch(r"cpu|cuda(:\d{1,4})?|mps|auto", text(value)):
         raise ValueError(f"{value!r} is none of cpu, cuda, cuda:N, mps and auto")
-    return value
+    return str(value)
 
 
 def path(value: Any) -> str:
