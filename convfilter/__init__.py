@@ -1,6 +1,6 @@
 """Run pictures through pipelines of PyTorch layers."""
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # as typing has it, whose import takes a shell loop longer than all else
 
 __version__ = "0.1.0"
 __all__ = [

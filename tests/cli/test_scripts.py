@@ -339,9 +339,9 @@ def test_what_is_no_file_is_never_opened(program, tmp_path):
         os.symlink("/dev/zero", "in/endless.png")
         done = program.run("edge", "in", cwd=tmp_path, timeout=20)
         assert (done.returncode, done.stdout) == (0, b"in_edge/a_edge.png\n")
-        done = program.run("edge", "in/pipe.png", "/dev/zero", "in/folder.png", cwd=tmp_path, timeout=20)
+        done = program.run("edge", "in/socket.png", "/dev/zero", "in/folder.png", cwd=tmp_path, timeout=20)
     assert done.returncode == 1 and done.stdout == b""
-    assert done.stderr.count(b"in/pipe.png: is a pipe") == done.stderr.count(b"/dev/zero: is a device") == 1
+    assert done.stderr.count(b"in/socket.png: is a socket") == done.stderr.count(b"/dev/zero: is a device") == 1
 
 
 def test_a_resumed_run_completes_and_leaves_nothing_temporary(program, tmp_path):
