@@ -160,7 +160,7 @@ def _channels(layer: Layer, c: int, *, is_first: bool = False) -> int:
         first = next(iter(signature(layer.entry.function).positional), "")
         hint = f"; write {layer.name}({c}, ...)" if first in ("in_channels", "num_features", "num_parameters") else ""
         if is_first and (c, layer.effect.in_channels) == (1, 3):
-            hint += ": pictures are loaded as grayscale; --mode RGB loads colour, --gray-weights sums the kernels"
+            hint += ": pictures are loaded as grayscale; --mode RGB loads colour, --gray-weights sums kernels"
         elif is_first and c == 3 and layer.effect.in_channels == 1:
             hint = "; --mode RGB loads three channels: leave it out, or take Filter2d, which filters each channel"
         raise layer.place.error(f"{layer.name}: {error}{hint}") from None
