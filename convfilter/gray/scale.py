@@ -5,14 +5,9 @@ from dataclasses import dataclass, replace
 
 from convfilter.gray.norm import GrayScale, Norm
 from convfilter.language.resolve import Layer
-from convfilter.layers.entry import Computes
 from convfilter.numbers import show_number
 
 SCALES = ("channel", "layer", "run")
-POOLS_AND_ACTIVATIONS = frozenset(
-    {Computes.CURVE, Computes.MAXIMUM, Computes.SCATTERED_MAXIMUM, Computes.MEAN, Computes.POWER_MEAN}
-)
-FAR = 1e30  # a value beyond all bounds that a layer has of its own
 
 
 @dataclass(frozen=True)
@@ -56,16 +51,16 @@ def keeps_scale(layer: Layer) -> bool:
     """Return whether a layer's output is drawn on the scale of its input where layers are shown beside each other.
 
     That is so for activations and pools, so that ReLU shows what it removes. It is not for those whose values are of
-    another size than the input's: Sigmoid and Tanh, whose bounds are their own, and norms and sums of a window.
+    another size than the input's: Sigmoid and Tanh, whose bounds are their own, and norms and sums of a window. The
+    sheet and the page follow this rule.
 
     >>> from convfilter import parse
     >>> [keeps_scale(layer) for layer in parse("edge | ReLU | MaxPool2d(2) | Sigmoid | LPPool2d(2, 2)").layers]
     [False, True, True, False, False]
+    >>> keeps_scale(parse("AvgPool2d(2, divisor_override=1)").layers[0])  # a sum
+    False
     """
-    if layer.entry.computes not in POOLS_AND_ACTIVATIONS:
-        return False
-    bounds = layer.effect.values(-FAR, FAR, (1, 64, 64))
-    return bounds is not None and FAR / 2 < max(-bounds[0], bounds[1]) < FAR * 1.1
+    return layer.entry.keeps_scale and layer.arguments.get("divisor_override") is None
 
 
 def join_ranges(ranges: Iterable[tuple[float, float]]) -> tuple[float, float]:

@@ -19,6 +19,7 @@ _GATE = (
 @activation(
     formula="x > 0 ? x : alpha * Math.expm1(x)",
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=no_scratch,
     lesson="Like ReLU for positive values; negative ones bend smoothly towards a floor.",
@@ -36,6 +37,7 @@ def ELU(alpha=1.0, inplace=False) -> Effect:
 @activation(
     formula="Math.abs(x) > lambd ? x : 0",
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=no_scratch,
     lesson="What is nearer to 0 than lambd becomes 0: small responses, noise for the most part, are dropped.",
@@ -52,6 +54,7 @@ def Hardshrink(lambd=0.5) -> Effect:
 @activation(
     formula="clamp(x / 6 + 0.5, 0, 1)",
     keeps_whole=False,
+    keeps_scale=False,
     differs_in_training=False,
     scratch=no_scratch,
     lesson="Sigmoid drawn with three straight lines: 0, a ramp, 1.",
@@ -68,6 +71,7 @@ def Hardsigmoid(inplace=False) -> Effect:
 @activation(
     formula="clamp(x, min_val, max_val)",
     keeps_whole=False,
+    keeps_scale=False,
     differs_in_training=False,
     scratch=no_scratch,
     lesson="Values are cut off at a floor and at a ceiling, and pass unchanged between them.",
@@ -88,6 +92,7 @@ def Hardtanh(min_val=-1.0, max_val=1.0, inplace=False, min_value=None, max_value
 @activation(
     formula="x * clamp(x / 6 + 0.5, 0, 1)",
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=no_scratch,
     lesson="SiLU drawn with straight lines and a parabola, cheap enough for telephones.",
@@ -104,6 +109,7 @@ def Hardswish(inplace=False) -> Effect:
 @activation(
     formula="x > 0 ? x : negative_slope * x",
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=no_scratch,
     lesson="ReLU that lets a little of the negative values through, so that no channel can fall silent for good.",
@@ -121,6 +127,7 @@ def LeakyReLU(negative_slope=0.01, inplace=False) -> Effect:
 @activation(
     formula="-softplus(-x)",
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=like_input,
     lesson="The logarithm of Sigmoid: nearly the value itself when negative, nearly 0 when positive.",
@@ -136,6 +143,7 @@ def LogSigmoid() -> Effect:
 @activation(
     formula="x > 0 ? x : weight[c % weight.length] * x",
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=no_scratch,
     unprinted=("init",),
@@ -170,6 +178,7 @@ def PReLU(num_parameters=1, init=0.25, device=None, dtype=None, *, weight=None) 
 @activation(
     formula="Math.max(x, 0)",
     keeps_whole=True,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=no_scratch,
     lesson=(f"What is negative becomes 0, the rest passes. {_GATE}"),
@@ -186,6 +195,7 @@ def ReLU(inplace=False) -> Effect:
 @activation(
     formula="clamp(x, 0, 6)",
     keeps_whole=True,
+    keeps_scale=False,
     differs_in_training=False,
     scratch=no_scratch,
     lesson=(
@@ -205,6 +215,7 @@ def ReLU6(inplace=False) -> Effect:
 @activation(
     formula="x > 0 ? x : ((lower + upper) / 2) * x",
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=True,
     scratch=like_input,
     lesson="ReLU whose slope for negative values is random in training; outside of it, the mean slope is used.",
@@ -223,6 +234,7 @@ def RReLU(lower=1.0 / 8, upper=1.0 / 3, inplace=False) -> Effect:
 @activation(
     formula="1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * Math.expm1(x))",
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=no_scratch,
     lesson="ELU with two constants chosen so that, layer after layer, values keep a mean of 0 and a spread of 1.",
@@ -239,6 +251,7 @@ def SELU(inplace=False) -> Effect:
 @activation(
     formula="Math.max(x, 0) + Math.min(0, alpha * Math.expm1(x / alpha))",
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=no_scratch,
     lesson="ELU, written so that its slope has no step at 0 whatever alpha is.",
@@ -262,6 +275,7 @@ def CELU(alpha=1.0, inplace=False) -> Effect:
         " : (x / 2) * (1 + erf(x / Math.SQRT2))"
     ),
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=no_scratch,
     lesson=(
@@ -281,6 +295,7 @@ def GELU(approximate="none") -> Effect:
 @activation(
     formula="sigmoid(x)",
     keeps_whole=False,
+    keeps_scale=False,
     differs_in_training=False,
     scratch=no_scratch,
     lesson=(
@@ -299,6 +314,7 @@ def Sigmoid() -> Effect:
 @activation(
     formula="x * sigmoid(x)",
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=no_scratch,
     lesson="A smooth ReLU: each value times its own Sigmoid. It dips slightly below 0 before it rises.",
@@ -315,6 +331,7 @@ def SiLU(inplace=False) -> Effect:
 @activation(
     formula="x * Math.tanh(softplus(x))",
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=no_scratch,
     lesson="A smooth ReLU much like SiLU: each value times Tanh of its Softplus.",
@@ -331,6 +348,7 @@ def Mish(inplace=False) -> Effect:
 @activation(
     formula="x * beta > threshold ? x : softplus(x * beta) / beta",
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=no_scratch,
     lesson=(
@@ -360,6 +378,7 @@ def Softplus(beta=1.0, threshold=20.0) -> Effect:
 @activation(
     formula="x > lambd ? x - lambd : x < -lambd ? x + lambd : 0",
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=no_scratch,
     lesson="Everything moves towards 0 by lambd, and what would cross it stays at 0: the way to remove noise.",
@@ -376,6 +395,7 @@ def Softshrink(lambd=0.5) -> Effect:
 @activation(
     formula="x / (1 + Math.abs(x))",
     keeps_whole=False,
+    keeps_scale=False,
     differs_in_training=False,
     scratch=like_input,
     lesson=(
@@ -393,6 +413,7 @@ def Softsign() -> Effect:
 @activation(
     formula="Math.tanh(x)",
     keeps_whole=False,
+    keeps_scale=False,
     differs_in_training=False,
     scratch=no_scratch,
     lesson=(
@@ -411,6 +432,7 @@ def Tanh() -> Effect:
 @activation(
     formula="x - Math.tanh(x)",
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=like_input,
     lesson="What Tanh takes away: near 0 almost nothing is left, far from it almost everything.",
@@ -426,6 +448,7 @@ def Tanhshrink() -> Effect:
 @activation(
     formula="x > threshold ? x : value",
     keeps_whole=False,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=no_scratch,
     lesson="Values above the threshold pass, every other one is replaced by the same number.",
@@ -448,6 +471,7 @@ def Threshold(threshold, value, inplace=False) -> Effect:
 @fixed(
     computes=Computes.GATE,
     keeps_whole=False,
+    keeps_scale=False,
     rounding=usual_rounding,
     scratch=like_input,
     lesson=(
@@ -472,6 +496,7 @@ def GLU(dim=-1) -> Effect:
 @fixed(
     computes=Computes.SOFTMAX,
     keeps_whole=False,
+    keeps_scale=False,
     rounding=usual_rounding,
     scratch=like_input,
     lesson="At each pixel the channels compete: the outputs are shares that add up to 1.",
@@ -487,6 +512,7 @@ def Softmax2d() -> Effect:
 @fixed(
     computes=Computes.SOFTMAX,
     keeps_whole=False,
+    keeps_scale=False,
     rounding=usual_rounding,
     scratch=like_input,
     lesson="At each pixel the channels compete: the outputs are shares that add up to 1.",
@@ -503,6 +529,7 @@ def Softmax(dim=None) -> Effect:
 @fixed(
     computes=Computes.SOFTMIN,
     keeps_whole=False,
+    keeps_scale=False,
     rounding=usual_rounding,
     scratch=like_input,
     lesson="At each pixel the channels compete, and the smallest wins: the outputs are shares that add up to 1.",
@@ -519,6 +546,7 @@ def Softmin(dim=None) -> Effect:
 @fixed(
     computes=Computes.LOG_SOFTMAX,
     keeps_whole=False,
+    keeps_scale=False,
     rounding=usual_rounding,
     scratch=like_input,
     lesson="The logarithm of Softmax: how far each channel is behind the strongest ones, at each pixel.",

@@ -7,6 +7,7 @@ cannot do without one:
     @activation(
         formula="Math.max(x, 0)",
         keeps_whole=True,
+        keeps_scale=True,
         differs_in_training=False,
         scratch=no_scratch,
         lesson="Negative values become 0, the others stay as they are.",
@@ -97,6 +98,9 @@ class Entry:
     # module's weights, and any other name an argument of the layer or a function of report/curves.js.
     formula: str | None
     keeps_whole: bool  # whether whole numbers stay whole; with kernels: where ``rounding`` says that its own are
+    # Whether its output is drawn on its input's scale where layers are shown beside each other: an activation or a pool
+    # whose values are of the input's size.
+    keeps_scale: bool
     differs_in_training: bool  # whether PyTorch does something else before ``eval()``
     draws: Callable[[Arguments], Draws]
     rounding: Callable[[Effect, Arguments, int], Rounding]  # with so many input channels

@@ -10,6 +10,7 @@ _NOTHING = "here, as always outside of training, nothing happens."
 @activation(
     formula="x",
     keeps_whole=True,
+    keeps_scale=True,
     differs_in_training=False,
     scratch=no_scratch,
     lesson="Nothing happens here: the output is the input.",
@@ -25,6 +26,7 @@ def Identity(*args, **kwargs) -> Effect:
 @activation(
     formula="x",
     keeps_whole=True,
+    keeps_scale=True,
     differs_in_training=True,
     scratch=no_scratch,
     lesson=f"In training, values are dropped at random; {_NOTHING}",
@@ -43,6 +45,7 @@ def Dropout(p=0.5, inplace=False) -> Effect:
 @activation(
     formula="x",
     keeps_whole=True,
+    keeps_scale=True,
     differs_in_training=True,
     scratch=no_scratch,
     lesson=f"In training, whole channels are dropped at random; {_NOTHING}",
@@ -58,6 +61,7 @@ def Dropout2d(p=0.5, inplace=False) -> Effect:
 @activation(
     formula="x",
     keeps_whole=True,
+    keeps_scale=True,
     differs_in_training=True,
     scratch=no_scratch,
     lesson=f"In training, values are dropped at random so that mean and variance stay, as SELU needs it; {_NOTHING}",
@@ -73,6 +77,7 @@ def AlphaDropout(p=0.5, inplace=False) -> Effect:
 @activation(
     formula="x",
     keeps_whole=True,
+    keeps_scale=True,
     differs_in_training=True,
     scratch=no_scratch,
     lesson=(
@@ -90,6 +95,7 @@ def FeatureAlphaDropout(p=0.5, inplace=False) -> Effect:
 @activation(
     formula="x",
     keeps_whole=True,
+    keeps_scale=True,
     differs_in_training=True,
     scratch=no_scratch,
     lesson=f"In training, whole channels are dropped at random; {_NOTHING}",

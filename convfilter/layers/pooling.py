@@ -41,6 +41,7 @@ def _powers(effect: Effect, arguments: Arguments, shape: Shape, output: Shape) -
 @fixed(
     computes=Computes.MAXIMUM,
     keeps_whole=True,
+    keeps_scale=True,
     rounding=usual_rounding,
     scratch=_indices,
     lesson=(
@@ -66,6 +67,7 @@ def MaxPool2d(kernel_size, stride=None, padding=0, dilation=1, return_indices=Fa
 @fixed(
     computes=Computes.MEAN,
     keeps_whole=False,
+    keeps_scale=True,
     rounding=usual_rounding,
     scratch=no_scratch,
     unprinted=("ceil_mode", "count_include_pad", "divisor_override"),
@@ -97,6 +99,7 @@ def AvgPool2d(
     computes=Computes.SCATTERED_MAXIMUM,
     formula=None,
     keeps_whole=True,
+    keeps_scale=True,
     differs_in_training=False,
     draws=lambda arguments: Draws.PLACES,
     unprinted=("kernel_size", "output_size", "output_ratio"),
@@ -134,6 +137,7 @@ def FractionalMaxPool2d(
 @fixed(
     computes=Computes.POWER_MEAN,
     keeps_whole=False,
+    keeps_scale=False,
     rounding=_root_rounding,
     scratch=_powers,
     lesson=(
@@ -167,6 +171,7 @@ def LPPool2d(norm_type, kernel_size, stride=None, ceil_mode=False) -> Effect:
 @fixed(
     computes=Computes.MAXIMUM,
     keeps_whole=True,
+    keeps_scale=True,
     rounding=usual_rounding,
     scratch=_indices,
     lesson="The picture is cut into a fixed number of parts, whatever its size, and each gives its largest value.",
@@ -183,6 +188,7 @@ def AdaptiveMaxPool2d(output_size, return_indices=False) -> Effect:
 @fixed(
     computes=Computes.MEAN,
     keeps_whole=False,
+    keeps_scale=True,
     rounding=_part_rounding,
     scratch=no_scratch,
     lesson=(

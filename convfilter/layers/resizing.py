@@ -15,6 +15,7 @@ def _blend_rounding(effect: Effect, arguments: Arguments, channels: int) -> Roun
 @fixed(
     computes=Computes.PADDING,
     keeps_whole=True,
+    keeps_scale=False,
     rounding=usual_rounding,
     scratch=no_scratch,
     equal_numbers={"padding": 4},
@@ -31,6 +32,7 @@ def ZeroPad2d(padding) -> Effect:
 @fixed(
     computes=Computes.PADDING,
     keeps_whole=False,
+    keeps_scale=False,
     rounding=usual_rounding,
     scratch=no_scratch,
     equal_numbers={"padding": 4},
@@ -50,6 +52,7 @@ def ConstantPad2d(padding, value) -> Effect:
 @fixed(
     computes=Computes.PADDING,
     keeps_whole=True,
+    keeps_scale=False,
     rounding=usual_rounding,
     scratch=no_scratch,
     equal_numbers={"padding": 4},
@@ -66,6 +69,7 @@ def ReflectionPad2d(padding) -> Effect:
 @fixed(
     computes=Computes.PADDING,
     keeps_whole=True,
+    keeps_scale=False,
     rounding=usual_rounding,
     scratch=no_scratch,
     equal_numbers={"padding": 4},
@@ -82,6 +86,7 @@ def ReplicationPad2d(padding) -> Effect:
 @fixed(
     computes=Computes.PADDING,
     keeps_whole=True,
+    keeps_scale=False,
     rounding=usual_rounding,
     scratch=no_scratch,
     equal_numbers={"padding": 4},
@@ -98,6 +103,7 @@ def CircularPad2d(padding) -> Effect:
 @fixed(
     computes=Computes.BLEND,
     keeps_whole=False,
+    keeps_scale=False,
     rounding=_blend_rounding,
     scratch=no_scratch,
     unprinted=("align_corners", "recompute_scale_factor"),
@@ -143,6 +149,7 @@ def Upsample(size=None, scale_factor=None, mode="nearest", align_corners=None, r
 @fixed(
     computes=Computes.BLEND,
     keeps_whole=True,
+    keeps_scale=False,
     rounding=usual_rounding,
     scratch=no_scratch,
     printed_only={"mode": "nearest"},
@@ -159,6 +166,7 @@ def UpsamplingNearest2d(size=None, scale_factor=None) -> Effect:
 @fixed(
     computes=Computes.BLEND,
     keeps_whole=False,
+    keeps_scale=False,
     rounding=usual_rounding,
     scratch=no_scratch,
     printed_only={"mode": "bilinear"},
@@ -178,6 +186,7 @@ def UpsamplingBilinear2d(size=None, scale_factor=None) -> Effect:
 @fixed(
     computes=Computes.CHANNELS,
     keeps_whole=True,
+    keeps_scale=False,
     rounding=usual_rounding,
     scratch=no_scratch,
     lesson=(
@@ -197,6 +206,7 @@ def ChannelShuffle(groups) -> Effect:
 @fixed(
     computes=Computes.SHUFFLE,
     keeps_whole=True,
+    keeps_scale=False,
     rounding=usual_rounding,
     scratch=no_scratch,
     lesson="Groups of channels are laid out as small blocks of pixels: fewer channels, a larger picture, no sums.",
@@ -213,6 +223,7 @@ def PixelShuffle(upscale_factor) -> Effect:
 @fixed(
     computes=Computes.UNSHUFFLE,
     keeps_whole=True,
+    keeps_scale=False,
     rounding=usual_rounding,
     scratch=no_scratch,
     lesson="Every small block of pixels is dealt out to channels: a smaller picture, more channels, nothing lost.",

@@ -49,16 +49,8 @@ function ramp(stops) {
 const RAMPS = Object.fromEntries(Object.entries(PAGE.ramps).map(([name, stops]) => [name, ramp(stops)]));
 const rampOf = (scheme) => RAMPS[scheme === "gray" ? "gray" : dark() ? "dark" : "light"];
 
-const FOLLOWING = ["curve", "maximum", "mean", "power", "softmax2d"]; // rules of activations and pooling
-const SMALL = 1 / 20; // a layer whose values take up less of the scale before it gets a scale of its own
-
-// The tensor whose scale tensor t is drawn on: an activation or a pooling layer keeps the scale of the layer before it.
-function scaleOf(t) {
-  const layer = PAGE.layers[t - 1];
-  if (settings.scale !== "before" || !layer || !(FOLLOWING.includes(layer.kind) || layer.name.includes("Pool2d"))) return t;
-  const before = scaleOf(t - 1), [low, high, least, most] = [t, before].flatMap((i) => [lowest(PAGE.tensors[i].low), highest(PAGE.tensors[i].high)]);
-  return low === high || high - low >= SMALL * (most - least) ? before : t;
-}
+// The tensor whose scale tensor t is drawn on.
+const scaleOf = (t) => (settings.scale === "before" && PAGE.layers[t - 1]?.keeps_scale ? scaleOf(t - 1) : t);
 
 // Which values the first and the last colour stand for in a channel of a tensor, as in scale.py: {scheme, low, high}.
 function limits(t, c) {

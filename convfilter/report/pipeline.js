@@ -821,7 +821,8 @@ function makePipelines(vocabulary, carried = {}) {
   // The numbers from which compute.js computes a layer, and its weights.
   function valuesOf(layer, effect, [c, h, w], draw) {
     const [down, across] = effect.seen ?? [effect.rows, effect.columns];
-    const about = { name: layer.name, kind: effect.kind ?? LAYERS[layer.name].kind, ...effect.numbers(c), rows: settle(down, h), columns: settle(across, w) };
+    const { kind, keeps_scale } = LAYERS[layer.name], numbers = effect.numbers(c);
+    const about = { name: layer.name, kind: effect.kind ?? kind, keeps_scale: keeps_scale && !numbers.divisor, ...numbers, rows: settle(down, h), columns: settle(across, w) };
     if (!effect.matrices) return { about, weights: null };
     const shape = effect.weights(c);
     if (!shape) { // Filter2d draws nothing

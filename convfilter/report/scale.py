@@ -17,8 +17,6 @@ RAMPS = {  # 256 colours from the first stop to the last; the diverging ones mee
     "dark": [(190, 222, 255), (112, 178, 244), (58, 130, 212), (36, 84, 150), (27, 48, 84), (22, 24, 29),
              (84, 36, 28), (150, 58, 36), (212, 96, 58), (244, 150, 112), (255, 216, 190)],
 }  # fmt: skip
-FOLLOWING = ("curve", "maximum", "mean", "power", "softmax2d")  # rules of activations and pooling
-SMALL = 1 / 20  # a layer whose values take up less of the scale before it gets a scale of its own
 
 
 @dataclass(frozen=True)
@@ -34,15 +32,14 @@ def default_scale(tensors: Sequence[dict], layers: Sequence[dict], t: int, c: in
     """Return the scale on which channel ``c`` of tensor ``t`` is drawn.
 
     ``tensors`` and ``layers`` are the page's (tensor 0 is the picture, tensor n the output of layer n - 1). A channel
-    has the interval of its own values, around 0 where the layer has negative ones. An activation or a pooling layer
-    keeps the scale of the layer before it, so that what it removes can be seen, unless its values are small on it
-    (Sigmoid). A constant channel is drawn as ``--norm clip`` would draw it.
+    has the interval of its own values, around 0 where the layer has negative ones. A layer that says ``keeps_scale``
+    has the scale of the layer before it. A constant channel is drawn as ``--norm clip`` would draw it.
 
     >>> tensors = [{"low": [-9.0], "high": [9.0], "spread": [8.0]}, {"low": [0.0], "high": [9.0], "spread": [8.0]}]
-    >>> default_scale([tensors[1], *tensors], [{"kind": "convolution"}, {"kind": "curve"}], 2, 0, 255)
+    >>> default_scale([tensors[1], *tensors], [{"keeps_scale": False}, {"keeps_scale": True}], 2, 0, 255)
     Scale(scheme='diverging', low=-8.0, high=8.0)
     """
-    tensor = tensors[whose := _whose(tensors, layers, t)]
+    tensor = tensors[whose := _whose(layers, t)]
     low, high = tensor["low"][c], tensor["high"][c]
     if low == high and whose == t:
         return Scale("gray", 0.0, white)
@@ -60,18 +57,9 @@ def colours(scale: Scale, low: float, high: float) -> np.ndarray:
     return ramp[np.floor(255 * share.clip(0, 1) + 0.5).astype(int)]
 
 
-def _whose(tensors: Sequence[dict], layers: Sequence[dict], t: int) -> int:
+def _whose(layers: Sequence[dict], t: int) -> int:
     """The tensor whose scale tensor ``t`` is drawn on."""
-    if t == 0 or not _follows(layers[t - 1]):
-        return t
-    before = _whose(tensors, layers, t - 1)
-    low, high = min(tensors[t]["low"]), max(tensors[t]["high"])
-    span = max(tensors[before]["high"]) - min(tensors[before]["low"])
-    return before if low == high or high - low >= SMALL * span else t
-
-
-def _follows(layer: dict) -> bool:
-    return layer["kind"] in FOLLOWING or "Pool2d" in layer.get("name", "")
+    return _whose(layers, t - 1) if t and layers[t - 1]["keeps_scale"] else t
 
 
 def _ramp(stops: Sequence[tuple[int, int, int]]) -> np.ndarray:

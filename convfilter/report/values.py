@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from convfilter.gray.scale import keeps_scale
 from convfilter.images.png import SIGNATURE
 from convfilter.language.resolve import Layer
 from convfilter.layers.entry import Computes
@@ -140,7 +141,7 @@ def describe(layer: Layer, module: nn.Module, x: torch.Tensor, shape: Shape) -> 
     rows, columns = layer.effect.rows, layer.effect.columns
     if kind in ("curve", "affine"):  # not what normalising takes into account, but what it is done to
         rows = columns = Window()
-    about = {"kind": kind, **_numbers(kind, layer, module, x)}
+    about = {"kind": kind, "keeps_scale": keeps_scale(layer), **_numbers(kind, layer, module, x)}
     if kind == "shuffle":
         return {**about, "rows": _blocks(about["factor"]), "columns": _blocks(about["factor"])}
     return {**about, "rows": _axis(rows, x.shape[1], shape[1]), "columns": _axis(columns, x.shape[2], shape[2])}

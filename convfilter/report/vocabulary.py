@@ -43,7 +43,8 @@ LIMITS = {  # what the elementwise layers refuse
 def write_vocabulary(pipeline: Pipeline) -> dict:
     """Return the layers, the kernels and the presets that the page's editor knows, in what JSON has.
 
-    ``layers`` holds for each layer the ``kind`` of its arithmetic (as in ``Computes``), the ``family`` it is listed
+    ``layers`` holds for each layer the ``kind`` of its arithmetic (as in ``Computes``), whether it
+    ``keeps_scale``, the ``family`` it is listed
     with, its ``arguments`` in order (a name, the default where there is one, ``keyword`` where it has no place),
     ``rest`` (the name of ``*args``), whether it takes ``kernels`` by name, whether it is ``lazy``, as how many
     ``equal`` numbers one counts, its ``sentence`` and ``lesson``, an ``example``, the ``mode`` of a padding layer or of
@@ -77,6 +78,7 @@ def _layer(entry: Entry) -> dict:
     expected = signature(entry.function)
     about = {
         "kind": entry.computes.value,
+        "keeps_scale": entry.keeps_scale,
         "family": entry.function.__module__.rpartition(".")[2],
         "arguments": _arguments(entry.function),
         "sentence": entry.sentence,

@@ -47,6 +47,7 @@ def doubled(monkeypatch):
     make = activation(
         formula="Math.abs(x) * times",
         keeps_whole=False,
+        keeps_scale=True,
         differs_in_training=True,
         scratch=no_scratch,
         lesson="Signs are lost, and all is larger.",

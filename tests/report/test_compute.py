@@ -15,6 +15,7 @@ from convfilter import PipelineError, parse
 from convfilter.engine.build import activations, build
 from convfilter.explain.channel_names import channel_names, label_channel
 from convfilter.explain.layer_table import explain
+from convfilter.gray.scale import keeps_scale
 from convfilter.layers.catalogue import LAYERS
 from convfilter.report.page import _json
 from convfilter.report.scripts import read_script
@@ -49,8 +50,8 @@ FOLLOW = """([vocabulary, cases]) => {
             outputs.push([...tensor.data]);
         }
         return {
-            rows: rows.map(({ layer, shape, sums, field, names, parameters }) => (
-                { text: pipelines.writeLayer(layer), shape, sums, field, names, parameters })),
+            rows: rows.map(({ layer, shape, sums, field, names, parameters, about: { keeps_scale } }) => (
+                { text: pipelines.writeLayer(layer), shape, sums, field, names, parameters, keeps_scale })),
             error, outputs, text: pipelines.write(layers),
         };
     });
@@ -93,6 +94,7 @@ def python_says(text, shape) -> dict:
             "field": list(row.receptive_field),
             "names": [label_channel(*pair) for pair in enumerate(channel_names(parse(text), number, shape[0]))],
             "parameters": row.parameters,
+            "keeps_scale": keeps_scale(row.layer),
         }
         for number, row in enumerate(explained.rows)
     ]
