@@ -3,6 +3,9 @@
 import inspect
 import shutil
 import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
@@ -98,6 +101,21 @@ def show_layer(name: str) -> str:
         raise UsageError(f"there is no layer {escape(name)!r}{hint}")
     layer = LAYERS[name]
     return f"{name}({_parameters(layer.function)})\n{layer.sentence}\nExample: {layer.example}"
+
+
+def list_topics(pages: Mapping[str, Path]) -> str:
+    """Return a line a page of the documentation: its name, and its title."""
+    titles = [(name, page.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")) for name, page in pages.items()]
+    ends = (
+        "'convfilter help TOPIC' prints one of these pages. TOPIC can be a command, a preset, a layer or a kernel too: "
+        "'convfilter --help', 'presets', 'layers' and 'kernels' list them."
+    )
+    return f"{_columns(titles)}\n\n{textwrap.fill(ends, page_width())}"
+
+
+def page_width() -> int:
+    """Return how wide a page of text is to be: as the terminal, where that is no wider than one reads well."""
+    return min(100, shutil.get_terminal_size().columns)
 
 
 def show_texts(file: str) -> str:

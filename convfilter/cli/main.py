@@ -12,12 +12,16 @@ from click.exceptions import NoArgsIsHelpError
 
 from convfilter import streams
 from convfilter.cli import listing, options
+from convfilter.cli.bundled import find_topics
+from convfilter.cli.markdown import lay_out
 from convfilter.cli.warm import warm
 from convfilter.errors import ConvfilterError, InputError, OutputError, UsageError, did_you_mean, escape, tidy
 from convfilter.files.targets import check_ending
 from convfilter.gray.scale import SCALES
 from convfilter.language.pipeline import Pipeline, parse, parse_preset
 from convfilter.language.presets import PRESETS, Preset, load_presets
+from convfilter.layers.catalogue import LAYERS
+from convfilter.layers.kernels import KERNELS
 from convfilter.run.option_values import whole_numbers
 from convfilter.run.options import PICTURES_IN, PICTURES_OUT, PIPELINE, RUNNING, SETTINGS, Options
 
@@ -27,6 +31,7 @@ Examples:
   convfilter blur --sigma 2 photos/      photos_blur/
   convfilter run 'Conv2d(1, 8, 3) | ReLU | MaxPool2d(2)' photo.png
   convfilter tutorial photo.png --grid   the tutorial's figure
+  convfilter demo                        begin without a picture of your own
 """
 
 
@@ -382,6 +387,56 @@ def info(files: tuple[str, ...]) -> None:
             _say(f"{escape(file)}: {error}")
             failed = True
     sys.exit(1 if failed else 0)
+
+
+@cli.command(cls=options.Command, short_help="A first figure, of a picture that comes with the program.")
+@options.option(PICTURES_OUT, "-o", "--output", type=click.Path(file_okay=False), metavar="FOLDER",
+                help="Where to write, made if missing.  [default: the current folder]")  # fmt: skip
+@options.option(RUNNING, "-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error.")
+def demo(output: str | None, quiet: bool) -> None:
+    """Write a sample picture, camera.png, and the tutorial's figure of it; say what it shows, and what to try next.
+
+    \b
+    Examples:
+      convfilter demo
+    """
+    from convfilter.cli.demo import make_demo
+
+    for path in make_demo(output, (lambda text: None) if quiet else streams.say):
+        click.echo(path)
+
+
+@cli.command(name="help", short_help="Pages on the language, norms, scripts and more; or a command's --help.")
+@click.argument("topic", required=False)
+@click.pass_context
+def show_help(ctx: click.Context, topic: str | None) -> None:
+    """Print a page of the documentation, the help of a command or preset, or what a layer or a kernel is.
+
+    Without TOPIC, list the pages.
+
+    \b
+    Examples:
+      convfilter help language
+      convfilter help run
+      convfilter help MaxPool2d
+    """
+    root = ctx.find_root()
+    pages = find_topics()
+    if topic is None:
+        click.echo(listing.list_topics(pages))
+    elif topic in pages:
+        click.echo(lay_out(pages[topic].read_text(encoding="utf-8"), listing.page_width()))
+    elif topic in LAYERS:
+        click.echo(listing.show_layer(topic))
+    elif command := cli.get_command(root, topic):
+        with click.Context(command, parent=root, info_name=topic, max_content_width=100) as inner:
+            click.echo(command.get_help(inner))
+    elif topic in KERNELS:
+        click.echo(listing.show_kernel(topic))
+    else:
+        hint = did_you_mean(topic, [*pages, *cli.list_commands(root), *LAYERS, *KERNELS])
+        hint = hint or "; 'convfilter help' lists what there is"
+        raise UsageError(f"there is no help on {escape(topic)!r}{hint}")
 
 
 cli.add_command(warm)
