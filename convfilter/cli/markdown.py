@@ -16,11 +16,11 @@ def lay_out(text: str, width: int) -> str:
 
     What is in code stays as it is. A link to another page is shown as the command that prints it.
 
-    >>> print(lay_out("# A *page*\\n\\nTwo\\nlines, **one** `paragraph`; see [weights](weights.md#files).", 60))
+    >>> print(lay_out("# A *page*\\n\\nTwo\\nlines, **one** `paragraph`; see [files](weights.md#x).", 60))
     A page
     ======
     <BLANKLINE>
-    Two lines, one `paragraph`; see weights (convfilter help
+    Two lines, one `paragraph`; see files (convfilter help
     weights).
     """
     return "\n\n".join(block for block in _blocks(text.splitlines(), width) if block)
