@@ -203,11 +203,10 @@ def check(case: Case, folder: str) -> None:
             assert isinstance(result, str), f"{way}: NaN or infinity pass for a picture"
             assert "comes out of layer" in result or unstable.any(), f"{way}: {result}"
         return
-    if case.channels == 1:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            exec(compile(write_script(pipeline, path, options=options), "script", "exec"), {})
-        ways["script"] = _read(_names(case, path, len(expected)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile(write_script(pipeline, path, options=options), "script", "exec"), {})
+    ways["script"] = _read(_names(case, path, len(expected)))
     whole = case.values.dtype.kind == "u" and case.white % white == 0
     flat = rounding_noise(pipeline, options.inputs, whole)[-1]
     for number, channel in enumerate(expected):

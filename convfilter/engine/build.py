@@ -61,8 +61,8 @@ def build(pipeline: Pipeline, *, seed: int = 0, channels: int = 1) -> nn.Sequent
         for module, c in zip(modules, inputs, strict=True):
             if isinstance(module, nn.FractionalMaxPool2d):
                 module._random_samples = torch.rand(1, c, 2)
-    if pipeline.layers and pipeline.layers[0].effect.in_channels == 1 and getattr(modules[0], "in_channels", 1) == 3:
-        modules[0].weight = nn.Parameter(modules[0].weight.sum(1, keepdim=True))  # see Pipeline.for_gray
+    if pipeline.layers and pipeline.layers[0].sums_colours:
+        modules[0].weight = nn.Parameter(modules[0].weight.sum(1, keepdim=True))
         modules[0].in_channels = 1
     return nn.Sequential(*modules).eval().requires_grad_(False)
 

@@ -39,13 +39,14 @@ OWN = {
 class Photo:
     """The picture that a script reads: its file, Pillow's mode, the value in it that means white, and how large it is.
 
-    ``transparent`` says that it must be laid over ``background``, ``turned`` that it may lie on its side, as its EXIF
-    data say, and ``tiff`` that Pillow then turns it by itself.
+    ``colour`` says that it is loaded as red, green and blue, ``transparent`` that it must be laid over ``background``,
+    ``turned`` that it may lie on its side, as its EXIF data say, and ``tiff`` that Pillow then turns it by itself.
     """
 
     path: str = "photo.jpg"
     mode: str = "RGB"
     white: float = 255
+    colour: bool = False
     transparent: bool = False
     turned: bool = True
     tiff: bool = False
@@ -57,6 +58,11 @@ class Photo:
         """Whether its values are whole numbers."""
         return self.mode[0] != "F"
 
+    @property
+    def has_one_channel(self) -> bool:
+        """Whether Pillow gives it as gray values, whose precision a conversion would take away."""
+        return self.mode[0] in "IF"
+
 
 def write_code(
     pipeline: Pipeline,
@@ -66,10 +72,11 @@ def write_code(
     file: str | None = None,
     folder: str = "",
     seed: int = 0,
-    white: float = 255.0,
+    inputs: InputValues = InputValues(),  # noqa: B008
     norm: Norm = Norm(),  # noqa: B008
     bits: int = 8,
     channels: tuple[int, ...] | None = None,
+    recombine: bool = False,
 ) -> str:
     """Return a Python script that runs the pipeline on a picture with torch, numpy and Pillow alone.
 
@@ -79,8 +86,9 @@ def write_code(
     makes ``folder`` first, if there is one to be made. Their pixels are those that the program writes with ``exact``,
     but for the order in which torch adds up on several threads; the program's quicker ways may differ by a gray level
     here and there, where kernels are large. Their bytes are Pillow's. Left to the program are denormal values, and NaN
-    and infinity, which are errors. ``white`` is a white pixel's value in the tensor, ``norm`` and ``bits`` say how
-    floats become gray, ``channels`` which ones are written.
+    and infinity, which are errors. ``inputs`` are the tensor's values, of as many channels as ``photo`` says, ``norm``
+    and ``bits`` say how floats become gray, ``channels`` which ones are written; ``recombine`` writes all three as one
+    colour picture of 8 bits.
 
     Raises:
         PipelineError: a layer does not take the channels that come in.
@@ -112,16 +120,20 @@ def write_code(
     Image.fromarray(pixels).save("a_edge.png")
     <BLANKLINE>
     """
-    count, own = pipeline.channels(1), {layer.entry.module for layer in pipeline.layers} & set(OWN)
+    count, own = pipeline.channels(inputs.channels), {layer.entry.module for layer in pipeline.layers} & set(OWN)
     random = [number for number, layer in enumerate(pipeline.layers) if layer.draws is not Draws.NOTHING]
     places = any(layer.draws is Draws.PLACES for layer in pipeline.layers)  # drawn when the network first runs
     files = Files(pipeline.layers)
-    modules, weights, c = [], [], 1
+    modules, weights, c = [], [], inputs.channels
     for number, layer in enumerate(pipeline.layers):
         modules += _modules(layer, c, skip=places or number < max(random, default=-1))
         weights += _weights(layer, c, f"network[{len(modules) - 1}]")
         weights += files.assign(layer, f"network[{len(modules) - 1}]")
         c = layer.effect.channels(c)
+    if pipeline.layers and pipeline.layers[0].sums_colours:
+        weights.append(
+            "network[0].weight = nn.Parameter(network[0].weight.sum(1, keepdim=True))  # takes gray pictures"
+        )
     lines = [
         f"# {ascii(shorten(str(pipeline), LINE - 2))[1:-1]}",
         *(["import os", ""] if folder else []),
@@ -139,15 +151,20 @@ def write_code(
         *(["with torch.no_grad():", *_indent(weights)] if weights else []),
         "",
         *read_picture(photo),
-        _to_tensor(photo, white),
+        *_to_tensor(photo, inputs),
         "with torch.no_grad():",
         "    y = network(x)[0]",
         "",
     ]
     lines += [f"os.makedirs({quote(folder)}, exist_ok=True)"] if folder else []
-    noise = rounding_noise(pipeline, InputValues(white=white), photo.whole and white % photo.white == 0)[-1]
-    gray = list(write_levels(norm, white, bits, noise))
-    if count == 1 or file:
+    whole = photo.whole and inputs.white % photo.white == 0 and not inputs.is_normalized
+    noise = rounding_noise(pipeline, inputs, whole)[-1]
+    gray = list(write_levels(norm, inputs.white, bits, noise))
+    if recombine:
+        lines += [line.replace("values", "y") for line in gray]
+        lines[-1] = lines[-1].replace(".numpy()", ".permute(1, 2, 0).numpy()")
+        lines.append(f"Image.fromarray(pixels).save({quote(file or output + '.png')})")
+    elif count == 1 or file:
         only = f"y[{channels[0] if channels else 0}]"
         lines += [line.replace("values", only) for line in gray]
         lines.append(f"Image.fromarray(pixels).save({quote(file or output + '.png')})")
@@ -231,7 +248,7 @@ def _weight(matrix: Matrix, target: str, text: str) -> Iterator[str]:
 
 
 def read_picture(photo: Photo) -> Iterator[str]:
-    """Yield the statements that read the picture: to ``picture``, Pillow's, of gray values.
+    """Yield the statements that read the picture: to ``picture``, Pillow's, of gray values or of colours.
 
     >>> print(*read_picture(Photo("a.png", "L", turned=False)))
     picture = Image.open("a.png").convert("L")
@@ -243,26 +260,44 @@ def read_picture(photo: Photo) -> Iterator[str]:
         opened = f"ImageOps.exif_transpose({opened})"
     if photo.pixels > PILLOWS_MOST:
         yield "Image.MAX_IMAGE_PIXELS = None  # or Pillow takes it for an attack"
-    if photo.mode[0] in "IF":
+    if photo.has_one_channel:
         yield f"picture = {opened}"
     elif photo.transparent:
         yield f'colours = {opened}.convert("RGBA")'
         yield f'picture = Image.new("RGB", colours.size, {quote(photo.background)})'
         yield 'picture.paste(colours.convert("RGB"), mask=colours.getchannel("A"))'
-        yield 'picture = picture.convert("L")'
+        if not photo.colour:
+            yield 'picture = picture.convert("L")'
+    elif photo.colour:
+        yield f'picture = {opened}.convert("RGB")'
     elif photo.mode == "LAB":  # Pillow has no way from LAB to L but by RGB
         yield f'picture = {opened}.convert("RGB").convert("L")'
     else:
         yield f'picture = {opened}.convert("L")'
 
 
-def _to_tensor(photo: Photo, white: float) -> str:
-    """The statement that makes the picture the tensor ``x``, 1x1xHxW."""
-    array = "np.array(picture, np.float32)"
+def _to_tensor(photo: Photo, inputs: InputValues) -> Iterator[str]:
+    """The statements that make the picture the tensor ``x``, 1xCxHxW."""
+    array, white = "np.array(picture, np.float32)", inputs.white
     if white != photo.white:
         scale = f"* ({white!r} / {photo.white!r})" if white != 1 else f"/ {photo.white!r}"
         array = f"(np.array(picture) {scale}).astype(np.float32)"
-    return f"x = torch.from_numpy({array})[None, None]"
+    if not photo.colour:
+        shape = "[None, None]"
+    else:
+        shape = ".expand(1, 3, -1, -1)" if photo.has_one_channel else ".permute(2, 0, 1)[None]"
+    yield f"x = torch.from_numpy({array}){shape}"
+    mean, std = (_write_each(numbers) for numbers in (inputs.mean, inputs.std))
+    if any(inputs.mean):
+        yield f"x = x - {mean}"
+    if any(number != 1 for number in inputs.std):
+        yield f"x = x / {std}"
+
+
+def _write_each(numbers: tuple[float, ...]) -> str:
+    """A number for all channels, or a tensor of one for each."""
+    words = [write_number(number) for number in numbers]
+    return words[0] if len(set(words)) == 1 else f"torch.tensor([{', '.join(words)}])[:, None, None]"
 
 
 def _indent(lines) -> Iterator[str]:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 ORIENTATION = 274  # the EXIF tag
 FOLLOWED = {  # what a script does as the program does
-    "background", "bits", "channels", "norm", "output", "prefix", "seed", "until", "vmax", "vmin", "weights", "white",
+    "background", "bits", "channels", "gray_weights", "mean", "mode", "norm", "normalize", "output", "prefix",
+    "recombine", "seed", "std", "until", "vmax", "vmin", "weights", "white",
 }  # fmt: skip
 NO_MATTER = {  # what changes none of one picture's pixels
     "compress", "dry_run", "exact", "fail_fast", "jobs", "max_memory", "max_pixels", "metadata", "recursive",
@@ -51,6 +52,10 @@ def write_script(pipeline: Pipeline, *pictures: str, options: Options) -> str:
             flag = flags(option)[-1]
             raise UsageError(f"--code prints a script for single PNGs of one picture; leave out {flag}")
     options.check(pipeline)
+    if options.recombine and options.bits == 16:
+        raise UsageError(
+            "--code: Pillow, which the script writes PNGs with, has no colour of 16 bits a channel; leave out --bits 16"
+        )
     if options.suffix != ".png":
         raise UsageError(f"-o {escape(output)}: --code prints a script for PNGs; give it the suffix .png")
     check_names(pipeline, options, several=False)
@@ -61,12 +66,14 @@ def write_script(pipeline: Pipeline, *pictures: str, options: Options) -> str:
     if file:
         find_target(file)
     if picture and os.path.isfile(picture):
-        photo = _look_at(picture, pipeline, options.background)
-        for path in [file] if file else _outputs(_name(picture, pipeline, output), pipeline.channels(1)):
+        photo = _look_at(picture, pipeline, options)
+        count = 1 if options.recombine else pipeline.channels(options.channels_in)
+        for path in [file] if file else _outputs(_name(picture, pipeline, output), count):
             if os.path.exists(path) and os.path.samefile(path, picture):
                 raise UsageError(f"{escape(path)}: is the input, and no input is replaced; choose another name with -o")
     else:
-        photo = Photo(picture if picture and picture != "-" and not os.path.isdir(picture) else Photo.path)
+        path = picture if picture and picture != "-" and not os.path.isdir(picture) else Photo.path
+        photo = Photo(path, colour=options.mode == "RGB")
     return write_code(
         pipeline,
         photo=photo,
@@ -74,14 +81,15 @@ def write_script(pipeline: Pipeline, *pictures: str, options: Options) -> str:
         file=file,
         folder="" if not folder or os.path.isdir(folder) else folder,
         seed=options.seed,
-        white=options.white,
+        inputs=options.inputs,
         norm=options.levels,
         bits=options.bits,
         channels=options.channels,
+        recombine=options.recombine,
     )
 
 
-def _look_at(path: str, pipeline: Pipeline, background: str) -> Photo:
+def _look_at(path: str, pipeline: Pipeline, options: Options) -> Photo:
     import numpy as np
     from PIL import Image
 
@@ -90,8 +98,8 @@ def _look_at(path: str, pipeline: Pipeline, background: str) -> Photo:
 
     try:
         header = read_header(path)
-        pipeline.shapes((1, header.height, header.width))
-        picture = next(read_pictures(path, background=background))
+        pipeline.shapes((options.channels_in, header.height, header.width))
+        picture = next(read_pictures(path, background=options.background, mode=options.mode))
     except InputError as error:
         raise InputError(f"{escape(path)}: {error}") from None
     except PipelineError as error:
@@ -99,9 +107,15 @@ def _look_at(path: str, pipeline: Pipeline, background: str) -> Photo:
     try:
         with at_ease(), Image.open(path) as image:
             turned, tiff = image.getexif().get(ORIENTATION, 1) != 1, image.format == "TIFF"
-            transparent, pixels = image.has_transparency_data, picture.values.size
-            photo = Photo(path, header.mode, picture.white, transparent, turned, tiff, background, pixels)
-            alike = np.array_equal(np.asarray(_read_as_scripts_do(photo)), picture.values)
+            colour, transparent = options.mode == "RGB", image.has_transparency_data
+            pixels = picture.shape[1] * picture.shape[2]
+            photo = Photo(
+                path, header.mode, picture.white, colour, transparent, turned, tiff, options.background, pixels
+            )
+            values = picture.values
+            if colour:
+                values = values[0] if photo.has_one_channel else np.moveaxis(values, 0, -1)
+            alike = np.array_equal(np.asarray(_read_as_scripts_do(photo)), values)
     except (OSError, ValueError, SyntaxError):  # what Pillow says of pictures that it cannot read
         alike = False
     if not alike:
@@ -119,13 +133,15 @@ def _read_as_scripts_do(photo: Photo) -> "Image.Image":
     picture = Image.open(io.BytesIO(Path(photo.path).read_bytes()) if photo.turned and photo.tiff else photo.path)
     if photo.turned and not photo.tiff:
         picture = ImageOps.exif_transpose(picture)
-    if photo.mode[0] in "IF":
+    if photo.has_one_channel:
         return picture
     if photo.transparent:
         colours = picture.convert("RGBA")
         picture = Image.new("RGB", colours.size, photo.background)
         picture.paste(colours.convert("RGB"), mask=colours.getchannel("A"))
-    return picture.convert("RGB").convert("L") if photo.mode == "LAB" else picture.convert("L")
+    if photo.colour or photo.mode == "LAB":
+        picture = picture.convert("RGB")
+    return picture if photo.colour else picture.convert("L")
 
 
 def _outputs(stem: str, count: int) -> list[str]:

@@ -107,8 +107,8 @@ class Pipeline:
         """
         first, *others = self.layers
         computes, arguments = first.entry.computes, first.arguments
-        if first.effect.in_channels == 1 and arguments.get("in_channels") == 3:
-            return self  # they are summed already
+        if first.sums_colours:
+            return self
         if computes is not Computes.CONVOLUTION or first.effect.in_channels != 3 or arguments.get("groups", 1) != 1:
             raise UsageError(f"--gray-weights: the first layer must be a Conv2d of 3 channels, and it is {first}")
         each = first.effect.out_channels * first.effect.rows.size * first.effect.columns.size

@@ -101,6 +101,11 @@ class Layer:
         return {name: value for name, value in self.kwargs if isinstance(value, Given)}
 
     @property
+    def sums_colours(self) -> bool:
+        """Whether its kernels for red, green and blue are added up, so that it takes gray: ``Pipeline.for_gray``."""
+        return self.effect.in_channels == 1 and self.arguments.get("in_channels") == 3
+
+    @property
     def is_untrained(self) -> bool:
         """Whether the layer normalises by what training has kept, and nothing is kept yet."""
         return bool(self.arguments.get("track_running_stats")) and "running_mean" not in self.given

@@ -394,7 +394,7 @@ def test_an_option_that_no_script_is_known_to_follow_is_refused():
     from convfilter.run.options import DEFAULTS
 
     assert FOLLOWED | NO_MATTER | ALIKE.keys() <= DEFAULTS.keys() and not FOLLOWED & NO_MATTER
-    for option in ({"grid": True}, {"no_clobber": True}, {"frames": "all"}, {"mode": "RGB"}, {"shard": "0/2"}):
+    for option in ({"grid": True}, {"no_clobber": True}, {"frames": "all"}, {"shard": "0/2"}):
         with pytest.raises(UsageError, match=f"leave out --{next(iter(option)).replace('_', '-')}"):
             write_script(parse("edge"), options=Options(**option))
     write_script(parse("edge"), options=Options(jobs=1, format="png", frames=0, scale="channel"))
