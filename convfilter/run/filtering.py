@@ -19,7 +19,7 @@ from convfilter.language.pipeline import Pipeline
 from convfilter.numbers import show_bytes
 from convfilter.run.budget import Budget, check_size
 from convfilter.run.options import Options
-from convfilter.run.plan import Key, OutputPlan
+from convfilter.run.plan import Key
 from convfilter.run.recipe import find_difference, write_source, write_texts
 from convfilter.run.result import Result, failure
 
@@ -31,17 +31,19 @@ if TYPE_CHECKING:  # it loads torch
 class Filtering:
     """What all sources of a run share; ``result(entry)`` may be called by several threads at once.
 
-    ``renderer`` returns the one renderer, and makes it when it is first called: that loads torch. ``elsewhere``, if
-    there is such a function, does as ``write`` in another process.
+    ``paths`` names the outputs of a source that gives so many frames, and ``target`` is the one file to write where -o
+    names one. ``renderer`` returns the one renderer, and makes it when it is first called: that loads torch.
+    ``elsewhere``, if there is such a function, does as ``write`` in another process.
     """
 
     pipeline: Pipeline
     options: Options
-    plan: OutputPlan
+    paths: Callable[[Source, int], dict[Key, str]]
+    target: str | None
     writer: OutputWriter
     budget: Budget
     renderer: Callable[[], "Renderer"]
-    elsewhere: Callable[[Source, dict[Key, str]], Result] | None = None
+    elsewhere: Callable[[Source, Mapping[Key, str]], Result] | None = None
 
     def result(self, entry: Source | Problem) -> Result:
         """Return what became of one source, whatever that is."""
@@ -52,12 +54,26 @@ class Filtering:
     def _filter(self, entry: Source | Problem) -> Result:
         if isinstance(entry, Problem):
             raise InputError(entry.reason, kind=entry.kind)
-        from convfilter.images.reader import check_frames, read_header
+        file = self._open(entry)
+        return self.make(entry, file, self.name(entry, file))
 
-        options, file = self.options, self._open(entry)
-        header = read_header(file) if options.dry_run or options.frames == "all" else None
-        paths = self.plan.paths(entry, header.frames if header and options.frames == "all" else 1)
-        outputs = tuple(paths.values())
+    def name(self, source: Source, file: str | io.BytesIO) -> dict[Key, str]:
+        """Return the path of each output of a source.
+
+        Raises:
+            InputError: its frames are to be counted, and it cannot be read. UsageError: its names are all inputs'.
+        """
+        from convfilter.images.reader import read_header
+
+        return self.paths(source, read_header(file).frames if self.options.frames == "all" else 1)
+
+    def make(self, entry: Source, file: str | io.BytesIO, paths: Mapping[Key, str]) -> Result:
+        """Return what became of a source whose outputs have these paths; ``file`` is where its bytes are.
+
+        Raises:
+            ConvfilterError, OSError: it cannot be read, filtered or written.
+        """
+        options, outputs = self.options, tuple(paths.values())
         files = () if options.output == "-" else outputs  # there may be a file of that name, which is none of them
         again = None
         if options.skip_existing and not entry.is_stream and files:
@@ -75,28 +91,34 @@ class Filtering:
             if is_foreign(path):
                 words = f"{escape(path)}: exists, and convfilter has not made it; --force replaces it"
                 raise OutputError(words, kind="exists")
-        if header and options.dry_run:
+        if options.dry_run:
+            from convfilter.images.reader import check_frames, read_header
+
+            header = read_header(file)
             check_frames(options.frames, header)
             check_size(self.pipeline, options, header, self.budget.size)
             shape = self.pipeline.shapes((self.options.channels_in, header.height, header.width))[-1]
             return Result(entry.path, "done", outputs, header.width, header.height, shape)
+        places = dict.fromkeys(paths, self.target) if self.target else paths
         try:
             if self.elsewhere and not entry.is_stream:
-                result = self.elsewhere(entry, paths)
+                result = self.elsewhere(entry, places)
             else:
-                result = self.write(entry, file, paths)
+                result = self.write(entry, file, places)
         except OutputError as error:
-            if error.kind != "exists":
-                raise
             result = failure(entry.path, error)
-        if result.kind == "exists" and options.skip_existing and options.no_clobber:
-            return Result(entry.path, "skipped", outputs)  # another run was first
         if result.status != "done":
-            return result
+            return self.settle(result, outputs)
         details = (f"made again: {again}", *result.details) if again else result.details
         return replace(result, outputs=outputs, details=details)
 
-    def _compare(self, source: Source, paths: dict[Key, str]) -> tuple[str | None, tuple[str, ...]]:
+    def settle(self, failed: Result, outputs: tuple[str, ...]) -> Result:
+        """Return a failed result, or that of a source which is skipped because another run was first."""
+        if failed.kind == "exists" and self.options.skip_existing and self.options.no_clobber:
+            return Result(failed.source, "skipped", outputs)
+        return failed
+
+    def _compare(self, source: Source, paths: Mapping[Key, str]) -> tuple[str | None, tuple[str, ...]]:
         """Return why outputs are to be made, "" where they are not there, None where all are done; and notes.
 
         An output is done where its texts say that the same was made of the same source, and it is whole. Where it has
@@ -174,7 +196,7 @@ class Filtering:
                     if options.output == "-":
                         self._write_out(rendered, texts)
                     else:
-                        with files.open(self.plan.target or paths[key]) as output:
+                        with files.open(paths[key]) as output:
                             rendered.write(cast(BinaryIO, output), texts)  # which has of one what writers call
                     notes += rendered.notes
                     if rendered.layer == last:

@@ -4,8 +4,11 @@ import contextlib
 import ctypes
 import os
 import sys
+import threading
+from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from convfilter.errors import LibraryError
 from convfilter.language.pipeline import Pipeline
@@ -13,6 +16,8 @@ from convfilter.run.options import Options
 
 if TYPE_CHECKING:
     from convfilter.run.render import Renderer
+
+Made = TypeVar("Made")
 
 
 def load_renderer(pipeline: Pipeline, options: Options, threads: int, device: str = "cpu") -> "Renderer":
@@ -50,6 +55,17 @@ def load_modules() -> None:
         import convfilter.run.render  # noqa: F401
     except (ImportError, OSError) as error:
         raise LibraryError(f"PyTorch cannot be loaded, memory or a part may be missing: {error}") from None
+
+
+def once(make: Callable[[], Made]) -> Callable[[], Made]:
+    """Return a function that makes a value when it is first called, in one thread while the others wait for it."""
+    lock, made = threading.Lock(), cache(make)
+
+    def get() -> Made:
+        with lock:
+            return made()
+
+    return get
 
 
 def _load_torch() -> None:

@@ -6,9 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from itertools import chain, islice
-from typing import TypeVar
 
 from convfilter.files.inputs import Sources, find_sources
 from convfilter.files.transaction import OutputWriter
@@ -17,14 +16,12 @@ from convfilter.in_order import map_in_order
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.budget import Budget, available
 from convfilter.run.filtering import Filtering
-from convfilter.run.loading import find_device, load_renderer
+from convfilter.run.loading import find_device, load_renderer, once
 from convfilter.run.options import Options
 from convfilter.run.plan import OutputPlan
 from convfilter.run.result import Result
 from convfilter.run.shards import count_beside, in_shard, parse_shard
 from convfilter.run.workers import Workers, can_fork
-
-Made = TypeVar("Made")
 
 AHEAD = 32  # pictures a worker that may be done before their turn: one slow picture should not let the others wait
 
@@ -58,8 +55,8 @@ class Runner:
         jobs = options.jobs or max(1, _count_cores() // processes)
         threads, workers = (jobs, 1) if len(first) < 2 else (1, jobs)
         plan.check(several=len(first) > 1 or self._shard is not None)
-        renderer = _once(partial(load_renderer, pipeline, options, threads, device))
-        self._filtering = Filtering(pipeline, options, plan, self._writer, self._budget, renderer)
+        renderer = once(partial(load_renderer, pipeline, options, threads, device))
+        self._filtering = Filtering(pipeline, options, plan.paths, plan.target, self._writer, self._budget, renderer)
         self._processes = None
         if workers > 1 and device == "cpu" and can_fork():
             with contextlib.suppress(OSError):  # threads do it as well, only slower
@@ -151,17 +148,6 @@ def _is_picture(path: str) -> bool:
 
 def _tell_nobody(path: str, reason: str) -> None:
     pass
-
-
-def _once(make: Callable[[], Made]) -> Callable[[], Made]:
-    """Return a function that makes a value when it is first called, in one thread while the others wait for it."""
-    lock, made = threading.Lock(), cache(make)
-
-    def get() -> Made:
-        with lock:
-            return made()
-
-    return get
 
 
 def _count_cores() -> int:

@@ -150,7 +150,7 @@ class _Worker:
                     filtering.writer.rename(written)
                 return result
         except BaseException:
-            for folder in {os.path.dirname(path) for path in (filtering.plan.target, *paths.values()) if path}:
+            for folder in {os.path.dirname(path) for path in paths.values()}:
                 remove_made(folder or os.curdir, token, len(paths))
             raise
         finally:
