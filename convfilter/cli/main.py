@@ -18,6 +18,7 @@ from convfilter.cli.warm import warm
 from convfilter.errors import ConvfilterError, InputError, OutputError, UsageError, did_you_mean, escape, tidy
 from convfilter.files.targets import check_ending
 from convfilter.gray.scale import SCALES
+from convfilter.language.continuations import complete_pipeline
 from convfilter.language.pipeline import Pipeline, parse, parse_preset
 from convfilter.language.presets import PRESETS, Preset, load_presets
 from convfilter.layers.catalogue import LAYERS
@@ -69,7 +70,8 @@ class Group(click.Group):
             file = there if here == "--presets" else here.removeprefix("--presets=")
             if here.startswith("--presets") and file and file != here:
                 ctx.params["presets_file"] = file
-        if args[0] not in self.commands and args[0] not in self.presets(ctx) and not args[0].startswith("-"):
+        known = args[0] in self.commands or args[0] in self.presets(ctx) or args[0].startswith("-")
+        if not known and not ctx.resilient_parsing:  # which is where a shell completes
             hint = did_you_mean(args[0], self.list_commands(ctx)) or "; 'convfilter --help' lists them all"
             raise UsageError(f"there is no command or preset {escape(args[0])!r}{hint}")
         return super().resolve_command(ctx, args)
@@ -96,6 +98,19 @@ class Group(click.Group):
             sys.exit(1 if isinstance(error, InputError | OutputError) else 2)
 
 
+def _continue_pipeline(ctx: click.Context, begun: str) -> list[str]:
+    """Return what the shell can make of an unfinished pipeline; a broken file of presets is said when it runs."""
+    try:
+        known = _presets(ctx, ctx.params.get("presets_file"))
+    except ConvfilterError:
+        known = PRESETS
+    return complete_pipeline(begun, known)
+
+
+PIPELINE_ARGUMENT = click.argument("pipeline", type=options.Completed(_continue_pipeline))
+PIPELINE_OR_PATH = options.Completed(_continue_pipeline, or_path=True)
+
+
 @click.group(
     cls=Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
@@ -110,8 +125,8 @@ def cli(presets_file: str | None) -> None:
 
 
 @cli.command(short_help="Any pipeline of layers.")
-@click.argument("pipeline")
-@click.argument("inputs", metavar="INPUT...", nargs=-1, required=False)
+@PIPELINE_ARGUMENT
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=False, type=click.Path())
 @options.shared
 @click.pass_context
 def run(ctx: click.Context, pipeline: str, inputs: tuple[str, ...], presets_file: str | None, **kwargs) -> None:
@@ -130,7 +145,7 @@ def run(ctx: click.Context, pipeline: str, inputs: tuple[str, ...], presets_file
 
 
 @cli.command(short_help="What each layer of a pipeline does, and the sums behind a pixel.")
-@click.argument("pipeline")
+@PIPELINE_ARGUMENT
 @options.option(PICTURES_IN, "--size", type=options.Checked(whole_numbers("size", "x", "640x480", least=1)),
                 metavar="WxH", help="The picture's width and height.  [default: 512x512]")  # fmt: skip
 @options.option(PICTURES_IN, "--image", type=click.Path(), metavar="FILE", help="Take this picture, or its size.")
@@ -162,11 +177,11 @@ def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwarg
 
 
 @cli.command(short_help="A web page that shows a picture layer by layer.")
-@click.argument("pipeline")
-@click.argument("image", metavar="IMAGE")
+@PIPELINE_ARGUMENT
+@click.argument("image", metavar="IMAGE", type=click.Path())
 @options.of_run(*options.COMPUTED)
 @options.PRESETS_FILE
-@options.option(PICTURES_OUT, "-o", "--output", metavar="PATH",
+@options.option(PICTURES_OUT, "-o", "--output", metavar="PATH", type=click.Path(),
                 help="A file name, a folder, or - for standard output.  [default: beside the picture]")  # fmt: skip
 @options.option(PICTURES_OUT, "--pixel", type=options.Checked(whole_numbers("pixel", ",", "100,50")),
                 metavar="X,Y",
@@ -194,11 +209,12 @@ def report(ctx: click.Context, pipeline: str, image: str, presets_file: str | No
 
 
 @cli.command(short_help="One figure of several pipelines on one picture.")
-@click.argument("pipelines", metavar="PIPELINE PIPELINE...", nargs=-1, required=True)
-@click.argument("image", metavar="IMAGE")
+@click.argument("pipelines", metavar="PIPELINE PIPELINE...", nargs=-1, required=True, type=PIPELINE_OR_PATH)
+@click.argument("image", metavar="IMAGE", type=click.Path())
 @options.of_run(*options.COMPUTED)
 @options.PRESETS_FILE
-@options.option(PICTURES_OUT, "-o", "--output", metavar="PATH", type=options.Checked(SETTINGS["output"].read),
+@options.option(PICTURES_OUT, "-o", "--output", metavar="PATH",
+                type=options.Checked(SETTINGS["output"].read, (), "PATH"),
                 help="A .png, .svg or .html file (a page whose pixels are linked), a folder, or - for standard "
                 "output.  [default: beside the picture]"
                 )  # fmt: skip
@@ -252,9 +268,9 @@ def compare(
 
 
 @cli.command(cls=options.Command, short_help="Learn a pipeline's weights from pictures before and after.")
-@click.argument("pipeline")
-@click.argument("pictures", metavar="BEFORE AFTER [BEFORE AFTER]...", nargs=-1, required=True)
-@options.option(PICTURES_OUT, "-o", "--output", metavar="FILE", required=True,
+@PIPELINE_ARGUMENT
+@click.argument("pictures", metavar="BEFORE AFTER [BEFORE AFTER]...", nargs=-1, required=True, type=click.Path())
+@options.option(PICTURES_OUT, "-o", "--output", metavar="FILE", required=True, type=click.Path(),
                 help="The file of weights to write, a .safetensors.")  # fmt: skip
 @options.option(RUNNING, "--steps", type=click.IntRange(1, 100_000), default=300, show_default=True, metavar="N",
                 help="The most steps; it ends earlier where they no longer help.")  # fmt: skip
@@ -295,8 +311,8 @@ def fit(
 
 
 @cli.command(cls=options.Command, short_help="A pipeline's weights or network as a file for other programs.")
-@click.argument("pipeline")
-@options.option(PICTURES_OUT, "-o", "--output", metavar="FILE", required=True,
+@PIPELINE_ARGUMENT
+@options.option(PICTURES_OUT, "-o", "--output", metavar="FILE", required=True, type=click.Path(),
                 help="Its ending says what is written: .safetensors, .onnx or .pt2.")  # fmt: skip
 @options.option(PICTURES_IN, "--size", type=options.Checked(whole_numbers("size", "x", "640x480", least=1)),
                 default="512x512", show_default=True, metavar="WxH",
@@ -330,7 +346,7 @@ def presets(ctx: click.Context) -> None:
 
 
 @cli.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, type=options.one_of(lambda: KERNELS))
 def kernels(name: str | None) -> None:
     """List the kernels, or show one: its numbers as a table and as a pipeline takes them.
 
@@ -343,7 +359,7 @@ def kernels(name: str | None) -> None:
 
 
 @cli.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, type=options.one_of(lambda: LAYERS))
 def layers(name: str | None) -> None:
     """List the layers, or show one: its signature, what it does, and an example.
 
@@ -355,7 +371,7 @@ def layers(name: str | None) -> None:
 
 
 @cli.command()
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def weights(file: str, as_json: bool) -> None:
     """List the tensors in a file of weights: names, types and shapes, without reading any numbers.
@@ -371,7 +387,7 @@ def weights(file: str, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
 def info(files: tuple[str, ...]) -> None:
     """Print what the PNGs written by convfilter say of themselves: pipeline, channel, seed, black and white.
 
@@ -407,7 +423,8 @@ def demo(output: str | None, quiet: bool) -> None:
 
 
 @cli.command(name="help", short_help="Pages on the language, norms, scripts and more; or a command's --help.")
-@click.argument("topic", required=False)
+@click.argument("topic", required=False, type=options.one_of(
+    lambda: [*find_topics(), *cli.commands, *PRESETS, *LAYERS, *KERNELS]))  # fmt: skip
 @click.pass_context
 def show_help(ctx: click.Context, topic: str | None) -> None:
     """Print a page of the documentation, the help of a command or preset, or what a layer or a kernel is.
@@ -444,7 +461,7 @@ cli.add_command(warm)
 
 def _preset_command(name: str, preset: Preset) -> click.Command:
     @options.shared
-    @click.argument("inputs", metavar="INPUT...", nargs=-1, required=False)
+    @click.argument("inputs", metavar="INPUT...", nargs=-1, required=False, type=click.Path())
     @click.pass_context
     def command(ctx: click.Context, inputs: tuple[str, ...], presets_file: str | None, **kwargs) -> None:
         values = options.preset_values(kwargs)

@@ -4,10 +4,10 @@ The groups of --help are ten lines of ``Command``, fewer than a library for them
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import BashComplete, CompletionItem, FishComplete, add_completion_class
 
 import convfilter
 from convfilter.errors import ConvfilterError
@@ -50,8 +50,8 @@ VERSION = click.version_option(convfilter.__version__, "-V", "--version", messag
 class Checked(click.ParamType):
     """A type of click's made of a function that reads a value, and whose ValueError says what is wrong with it."""
 
-    def __init__(self, read: Callable, choices: Sequence[str] = ()) -> None:
-        self.name, self.read, self.choices = "value", read, choices
+    def __init__(self, read: Callable, choices: Sequence[str] = (), metavar: str = "") -> None:
+        self.name, self.read, self.choices, self.metavar = "value", read, choices, metavar
 
     def convert(self, value, param, ctx):
         try:
@@ -63,7 +63,49 @@ class Checked(click.ParamType):
         return f"[{'|'.join(self.choices)}]" if self.choices else None
 
     def shell_complete(self, ctx, param, incomplete: str) -> list[CompletionItem]:
-        return [CompletionItem(choice) for choice in self.choices if choice.startswith(incomplete)]
+        if self.metavar in ("PATH", "FILE"):
+            return [CompletionItem(incomplete, type="file")]
+        words = [word for word in self.metavar.split("|") if word.islower() and word.isalpha()]
+        return [CompletionItem(word) for word in self.choices or words if word.startswith(incomplete)]
+
+
+class Completed(click.ParamType):
+    """A text that the shell completes: ``continuations`` returns what a text may become, with what is known so far.
+
+    Where nothing follows and ``or_path`` is true, it may be a path.
+    """
+
+    name = "text"
+
+    def __init__(self, continuations: Callable[[click.Context, str], Iterable[str]], *, or_path: bool = False) -> None:
+        self.continuations, self.or_path = continuations, or_path
+
+    def shell_complete(self, ctx, param, incomplete: str) -> list[CompletionItem]:
+        found = [CompletionItem(text) for text in self.continuations(ctx, incomplete)]
+        return found or [CompletionItem(incomplete, type="file")] * self.or_path
+
+
+class Bash(BashComplete):
+    """Click's completion for bash, which gives the ``=`` of ``--norm=cl`` as a word of its own."""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        args, incomplete = super().get_completion_args()
+        return [word for word in args if word != "="], incomplete
+
+
+class Fish(FishComplete):
+    """Click's completion for fish, with commas in what is completed."""
+
+    source_template = FishComplete.source_template.replace('string split ","', 'string split --max 1 ","')
+
+
+add_completion_class(Bash)
+add_completion_class(Fish)
+
+
+def one_of(names: Callable[[], Iterable[str]]) -> Completed:
+    """Return the type of an argument that is completed from names."""
+    return Completed(lambda ctx, begun: [name for name in names() if name.startswith(begun)])
 
 
 def language_value(value: str) -> str:
@@ -95,7 +137,8 @@ def of_run(*names: str) -> Callable:
                 kind = {"is_flag": True} if not default else {"flag_value": False}
             else:
                 choices = [str(choice) for choice in setting.choices]
-                kind = {"type": Checked(setting.read, choices), "metavar": setting.metavar or None}
+                read = Checked(setting.read, choices, setting.metavar)
+                kind = {"type": read, "metavar": setting.metavar or None}
             command = option(setting.group, *flags(name), name, default=default, help=text, **kind)(command)
         return command
 
