@@ -1,6 +1,8 @@
 """How a number is written: as Python source that reads back as exactly the same, and as people write it."""
 
+import math
 import struct
+from collections.abc import Sequence
 
 
 def write_number(value: float) -> str:
@@ -48,13 +50,42 @@ def quote(text: str) -> str:
     return quoted if '"' in quoted else f'"{quoted[1:-1]}"'
 
 
-def show_number(value: float) -> str:
-    """Return a number as a caption shows it, in about four digits.
+def show_number(value: float, digits: int = 4) -> str:
+    """Return a number as people read it, with ``digits`` significant digits; all digits before the point, up to 1e7.
 
     >>> show_number(1 / 3), show_number(-0.0), show_number(123456.7), show_number(1e-9)
     ('0.3333', '0', '123457', '1e-09')
     """
-    return f"{value:.0f}" if 1e4 <= abs(value) < 1e7 else f"{value + 0.0:.4g}"
+    text = f"{value + 0.0:.{digits}g}"  # + 0.0: no -0
+    return f"{value:.0f}" if "e+" in text and abs(value) < 1e7 else text
+
+
+def show_aligned(values: Sequence[float], digits: int = 4) -> list[str]:
+    """Return the numbers of a matrix with as many decimals as give the largest of them ``digits`` digits.
+
+    Whole numbers have no decimals, nor those of a matrix that has very large ones or very small ones alone.
+
+    >>> show_aligned([0.5, -12.3456, -0.0001]), show_aligned([1.0, -20.0])
+    (['0.50', '-12.35', '0.00'], ['1', '-20'])
+    """
+    finite = [abs(value) for value in values if math.isfinite(value)]
+    largest = max(finite, default=0.0)
+    if all(value == int(value) for value in finite) or not 1e-4 <= largest < 1e7:
+        return [show_number(value, digits) for value in values]
+    decimals = max(0, digits - 1 - math.floor(math.log10(largest)))
+    texts = [f"{value:.{decimals}f}" for value in values]
+    return [text.lstrip("-") if float(text) == 0 else text for text in texts]
+
+
+def typeset(text: str) -> str:
+    """Return a written number as a web page shows it.
+
+    >>> typeset("-1e-09"), typeset("-inf")
+    ('−1e−9', '−∞')
+    """
+    for plain, mark in (("e+0", "e"), ("e+", "e"), ("e-0", "e-"), ("-", "−"), ("nan", "NaN"), ("inf", "∞")):
+        text = text.replace(plain, mark)
+    return text
 
 
 def show_bytes(count: float) -> str:

@@ -23,6 +23,7 @@ from convfilter.language.pipeline import Pipeline, parse, parse_preset
 from convfilter.language.presets import PRESETS, Preset, load_presets
 from convfilter.layers.catalogue import LAYERS
 from convfilter.layers.kernels import KERNELS
+from convfilter.numbers import show_number
 from convfilter.run.option_values import whole_numbers
 from convfilter.run.options import PICTURES_IN, PICTURES_OUT, PIPELINE, RUNNING, SETTINGS, Options
 
@@ -299,14 +300,14 @@ def fit(
 
     def tell(step: int, error: float) -> None:
         if not quiet and (step == 1 or step % 10 == 0):
-            _say(f"step {step:,} of at most {steps:,}: error {error:.4g}")
+            _say(f"step {step:,} of at most {steps:,}: error {show_number(error)}")
 
     learnt = fit_files(parsed, pictures, output, chosen, steps=steps, tell=tell)
     if not quiet:
         columns = shutil.get_terminal_size().columns
         for line in write_kernels(learnt, columns):
             streams.say(f"{line}\n")
-        _say(f"{learnt.steps:,} steps, error {learnt.error:.4g} (root of the mean square)")
+        _say(f"{learnt.steps:,} steps, error {show_number(learnt.error)} (root of the mean square)")
     click.echo(output)
 
 

@@ -134,7 +134,7 @@ def _stack(rows: list[dict], width: int) -> list[str]:
 
 def _start(explanation: Explanation) -> dict:
     cells = {"number": "", "layer": "input", "output": _shape(explanation.input), "field": "1x1", "jump": "1"}
-    return {**cells, "range": _range(explanation.interval), "window": "", "sums": []}
+    return {**cells, "range": write_bounds(explanation.interval), "window": "", "sums": []}
 
 
 def _total(explanation: Explanation) -> dict:
@@ -167,8 +167,8 @@ def _cells(number: int, row: Row) -> dict:
         "adds": f"{row.multiply_adds:,}",
         "short": _short(row.multiply_adds),
         "field": "x".join(map(str, row.receptive_field)),
-        "jump": _pair([f"{jump:.4g}" for jump in row.jump]),
-        "range": _range(row.bounds),
+        "jump": _pair([show_number(jump) for jump in row.jump]),
+        "range": write_bounds(row.bounds),
         "window": ", ".join(f"{key} {window[key]}" for key in WINDOW if window[key]),
     }
 
@@ -187,7 +187,12 @@ def _padding(sides: tuple[int, int, int, int]) -> str:
     return _pair((top, left)) if left == right and top == bottom else str(sides).replace(" ", "")
 
 
-def _range(bounds: tuple[float | None, float | None]) -> str:
+def write_bounds(bounds: tuple[float | None, float | None]) -> str:
+    """Return the text of an interval, None being unbounded.
+
+    >>> write_bounds((0.0, 255.0)), write_bounds((None, 6.0)), write_bounds((None, None))
+    ('0..255', '<= 6', 'unbounded')
+    """
     low, high = (None if end is None else show_number(end) for end in bounds)
     if low is None:
         return "unbounded" if high is None else f"<= {high}"

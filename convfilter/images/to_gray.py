@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
 from convfilter.errors import InputError, UsageError
+from convfilter.numbers import show_number
 
 _BAND = 1 << 18  # pixels converted at a time
 _KEY_SCALES = {"L;2": 85, "L;4": 17}
@@ -213,4 +214,8 @@ def _gray_float(values: NDArray[np.float32], white_is_zero: bool) -> tuple[NDArr
         np.subtract(1, values, out=values)
     low, high = float(values.min()), float(values.max())
     outside = low < 0 or high > 1
-    return values, 1.0, (f"its numbers go from {low:g} to {high:g}; white is 1",) if outside else ()
+    return (
+        values,
+        1.0,
+        (f"its numbers go from {show_number(low)} to {show_number(high)}; white is 1",) if outside else (),
+    )

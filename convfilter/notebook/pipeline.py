@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from convfilter.errors import PipelineError, UsageError, shorten
 from convfilter.explain import layer_table
-from convfilter.explain.text_table import write_table
+from convfilter.explain.text_table import write_bounds, write_table
 from convfilter.gray.input_values import InputValues
 from convfilter.language import pipeline as language
 from convfilter.language.presets import PRESETS, Preset
@@ -39,7 +39,7 @@ class Explanation(layer_table.Explanation):
 
     def _repr_html_(self) -> str:
         titles = ("layer", "output", "parameters", "multiply-adds", "receptive field", "range")
-        rows = [("input", _times(self.input), "", "", "", _interval(self.interval))]
+        rows = [("input", _times(self.input), "", "", "", write_bounds(self.interval))]
         rows += [
             (
                 str(row.layer),
@@ -47,7 +47,7 @@ class Explanation(layer_table.Explanation):
                 f"{row.parameters:,}",
                 f"{row.multiply_adds:,}",
                 _times(row.receptive_field),
-                _interval(row.range),
+                write_bounds(row.bounds),
             )
             for row in self.rows
         ]
@@ -267,7 +267,3 @@ def _as_face(pipeline: language.Pipeline) -> Pipeline:
 
 def _times(numbers: tuple[int, ...]) -> str:
     return "x".join(map(str, numbers))
-
-
-def _interval(ends: tuple[float, float] | None) -> str:
-    return f"{ends[0]:g}..{ends[1]:g}" if ends else "unbounded"

@@ -18,6 +18,7 @@ Those that draw the page from a model of tensors and layers:
 
 - ``values.js``: the model (``PAGE``), read from the page, and the value of any pixel of any layer.
 - ``rules.js``: the arithmetic of every kind of layer for single pixels.
+- ``numbers.js``: how numbers are written, here and on the page of a comparison.
 - ``draw.js``: how numbers become visible: scales, colours, pictures as exact means, matrices, curves.
 - ``sums.js``: the arithmetic behind one output pixel, written out.
 - ``link.js``: the chosen pixel, and what belongs to it in every other layer.

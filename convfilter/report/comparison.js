@@ -22,11 +22,6 @@ function nearest(middles, place) {
   return Math.abs(middles[best] - place) <= Math.max(step, 1) / 2 + 1e-6 ? best : -1;
 }
 
-function write(value) {
-  const text = Number.isInteger(value) && Math.abs(value) < 1e7 ? String(value) : String(Number(value.toPrecision(7)));
-  return text.replace("-", "\u2212");
-}
-
 function show(number, x, y) {
   const from = PANELS[number], words = [];
   at = { panel: number, x, y };
@@ -39,7 +34,7 @@ function show(number, x, y) {
       const place = { left: column / panel.width, top: row / panel.height, width: 1 / panel.width, height: 1 / panel.height };
       for (const [side, share] of Object.entries(place)) mark.style[side] = `${100 * share}%`;
       const size = panel.width * panel.height, index = row * panel.width + column, values = [];
-      for (let k = index; k < panel.values.length; k += size) values.push(write(panel.values[k]));
+      for (let k = index; k < panel.values.length; k += size) values.push(write(panel.values[k], 7));
       text = `x,y ${column * panel.factor},${row * panel.factor}: ${values.join(", ")}`;
     }
     panel.element.querySelector("output").textContent = text;

@@ -32,6 +32,7 @@ from convfilter.images.png import write_png
 from convfilter.images.reader import Picture
 from convfilter.language.pipeline import Pipeline
 from convfilter.numbers import show_number
+from convfilter.report.scripts import read_script
 from convfilter.run.compare import Compared, check_comparison, compare, describe, predict_comparison
 from convfilter.run.one_file import find_path, read_picture, write_file
 from convfilter.run.options import Options
@@ -93,7 +94,7 @@ def _write(rows: Sequence[Compared], picture: Picture, options: Options, title: 
         f"#panel-{panel['id']} .picture{{width:{100 * panel['width'] / widest:.2f}%}}\n" for panel in panels[1:]
     )  # fmt: skip
     style = f"{_read('comparison.css')}\n:root{{--columns:{options.columns or COLUMNS}}}\n{sizes}"
-    script = _read("comparison.js")
+    script = "\n".join(map(read_script, ("numbers.js", "comparison.js")))
     data = [{key: panel[key] for key in ("name", "width", "height", "factor", "x", "y")} for panel in panels]
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
         _read("comparison.html.j2")

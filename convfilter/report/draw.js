@@ -1,4 +1,4 @@
-// How numbers become visible: elements, written numbers, colours, pictures, the lens, matrices and curves.
+// How numbers become visible: elements, colours, pictures, the lens, matrices and curves.
 
 const settings = { colours: "auto", scale: "before" };
 
@@ -17,18 +17,6 @@ function el(name, attributes = {}, ...children) {
 // Of however many numbers: a call takes no more than about a hundred thousand.
 const lowest = (values) => values.reduce((a, b) => Math.min(a, b), Infinity);
 const highest = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
-
-// A number with `digits` significant ones, whole numbers as they are.
-function write(value, digits = 5) {
-  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
-  let text = String(value);
-  if (!Number.isInteger(value) || Math.abs(value) >= 1e9) {
-    const small = Math.abs(value) < 1e-4 || Math.abs(value) >= 1e7;
-    text = small ? value.toExponential(Math.min(digits, 4) - 1) : String(Number(value.toPrecision(digits)));
-    if (!small && Math.abs(value) >= 10 ** digits) text = value.toFixed(0);
-  }
-  return text.replace("e+", "e").replaceAll("-", "−");
-}
 
 let printing = false; // on paper everything is light, and finer
 
@@ -206,14 +194,6 @@ function within(start, count, n) {
   const out = [];
   for (let i = Math.max(0, start); i < Math.min(n, start + count); i++) out.push(i);
   return out;
-}
-
-// As many decimals for all numbers of a matrix as give the largest of them three digits.
-function align(values) {
-  const all = values.flat().filter(Number.isFinite), most = highest([0, ...all.map(Math.abs)]);
-  if (all.every(Number.isInteger) || most >= 1e7 || most < 1e-4) return (value) => write(value, 3);
-  const decimals = Math.max(0, 2 - Math.floor(Math.log10(most)));
-  return (value) => (Number.isFinite(value) ? value.toFixed(decimals).replace(/^-(0\.?0*)$/, "$1").replace("-", "−") : write(value));
 }
 
 // A table of numbers on colours, which NaN and infinity have none of; null leaves a cell empty. `mark(y, x)` may give a

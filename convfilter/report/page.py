@@ -29,6 +29,7 @@ from convfilter.gray.input_values import InputValues
 from convfilter.language.pipeline import Pipeline
 from convfilter.layers.given import Given
 from convfilter.layers.shapes import Shape
+from convfilter.numbers import show_aligned, show_number, typeset
 from convfilter.report.plan import CHANNEL, LIMIT, ROOM_PICTURE, ROOM_REST, SHOWN, make_plan
 from convfilter.report.scale import RAMPS, Scale, colours, default_scale, steps
 from convfilter.report.scripts import read_script
@@ -47,7 +48,7 @@ from convfilter.report.vocabulary import write_vocabulary
 
 ARITHMETIC = ("axes.js", "curves.js", "compute.js", "worker.js")  # what the page's Web Worker runs as well
 SCRIPTS = (
-    "values.js", "rules.js", "draw.js", "sums.js", "link.js", "gradient.js", "bench.js", "play.js",
+    "values.js", "rules.js", "numbers.js", "draw.js", "sums.js", "link.js", "gradient.js", "bench.js", "play.js",
     "random.js", "pipeline.js", "changes.js", "code.js", "live.js", "edit.js", "page.js",
 )  # fmt: skip
 STYLES = ("page.css", "edit.css")
@@ -317,7 +318,7 @@ def _kernel(planes: np.ndarray, bias: float | None) -> dict:
     n, h, w = planes.shape
     if n == 1 and max(h, w) <= NUMBERED:
         names = [f"{'n' if step < 0 else 'p'} w{abs(step)}" for step in steps(planes[0]).ravel()]
-        cells = list(zip(names, _align(planes[0].ravel()), strict=True))
+        cells = list(zip(names, map(typeset, show_aligned(planes[0].ravel().tolist(), 3)), strict=True))
         return {"rows": [cells[i : i + w] for i in range(0, h * w, w)], "about": about}
     across, most = min(n, PLANES), float(np.abs(planes).max())
     levels = np.full((-(-n // across) * (h + 1) - 1, across * (w + 1) - 1), 255, np.uint8)
@@ -327,16 +328,6 @@ def _kernel(planes: np.ndarray, bias: float | None) -> dict:
     palette = colours(Scale("diverging", -1, 1), -1, 1 + 2 / 254)
     palette[255] = 255  # the gaps between the planes
     return {"picture": Markup(pack_png(levels, palette)), "planes": n, "size": f"{w}×{h}", "about": about}
-
-
-def _align(values: np.ndarray) -> list[str]:
-    """The numbers with as many decimals as give the largest of them three digits; whole numbers as they are."""
-    most = np.abs(values).max()
-    if (values == np.round(values)).all() or not 1e-4 <= most < 1e7:
-        return [_write(value, 3) for value in values.tolist()]
-    decimals = max(0, 2 - math.floor(math.log10(most)))
-    texts = [f"{value:.{decimals}f}" for value in values.tolist()]
-    return [text.lstrip("-") if float(text) == 0 else text.replace("-", "−") for text in texts]
 
 
 def _from_file(given: Given) -> dict:
@@ -362,10 +353,8 @@ def _shape(shape: Shape) -> str:
     return "×".join(map(str, shape))
 
 
-def _write(value: float, digits: int = 4) -> str:
-    """A number as the page shows it, with a proper minus."""
-    text = f"{value:.0f}" if value == int(value) and abs(value) < 1e6 else f"{value:.{digits}g}"
-    return text.replace("-", "−")
+def _write(value: float) -> str:
+    return typeset(show_number(value))
 
 
 def _read(name: str) -> str:

@@ -19,6 +19,7 @@ from convfilter.gray.scale import Shade, describe_scale, join_ranges, shade_chan
 from convfilter.images import png, png_keys
 from convfilter.images.reader import Picture
 from convfilter.language.pipeline import Pipeline
+from convfilter.numbers import show_number
 from convfilter.run.figure import Figure, choose, has_scale_of_input, plan_rows
 from convfilter.run.options import Options
 from convfilter.run.recipe import write_texts
@@ -263,7 +264,7 @@ class Renderer:
     def notes(self, layer: int, shades: list[Shade]) -> tuple[str, ...]:
         where = f"layer {layer + 1}, " if self.options.steps else ""
         return tuple(
-            f"{where}channel {shade.channel} is flat: every value is {shade.low:g}"
+            f"{where}channel {shade.channel} is flat: every value is {show_number(shade.low)}"
             for shade in shades
             if shade.scale.flat
         )

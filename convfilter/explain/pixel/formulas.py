@@ -6,7 +6,7 @@ import math
 import torch
 from torch import nn
 
-from convfilter.explain.pixel.grids import add_up, write_number
+from convfilter.explain.pixel.grids import add_up, show
 from convfilter.explain.pixel.views import Place, View, Working
 from convfilter.language.resolve import Layer
 
@@ -18,7 +18,7 @@ def apply(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
     column = view.column(place)
     value = copy.deepcopy(module).double()(column.view(1, -1, 1, 1))[0, place.channel].item()
     rule = layer.entry.sentence.rstrip(".")
-    line = f"{layer.name}({write_number(column[place.channel].item())}) = {write_number(value)}"
+    line = f"{layer.name}({show(column[place.channel].item())}) = {show(value)}"
     return Working(value, place, (f"{line}  ({rule})",))
 
 
@@ -28,7 +28,7 @@ def magnitude(layer: Layer, module: nn.Module, view: View, place: Place) -> Work
     value = math.sqrt(add_up([x * x for x in column]))
     squares = _list([f"{_sign(x)}^2" for x in column], " + ")
     source = Place(max(range(len(column)), key=lambda c: abs(column[c])), place.y, place.x)
-    return Working(value, source, (f"sqrt({squares}) = {write_number(value)}",))
+    return Working(value, source, (f"sqrt({squares}) = {show(value)}",))
 
 
 def softmax(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
@@ -38,16 +38,16 @@ def softmax(layer: Layer, module: nn.Module, view: View, place: Place) -> Workin
     value = (-column if sign else column).softmax(0)[place.channel].item()
     powers = _list([f"exp({_negate(x, sign)})" for x in column.tolist()], " + ")
     return Working(value, place, (f"exp({_negate(column[place.channel].item(), sign)}) / ({powers})",
-                                  f"= {write_number(value)}"))  # fmt: skip
+                                  f"= {show(value)}"))  # fmt: skip
 
 
 def log_softmax(layer: Layer, module: nn.LogSoftmax, view: View, place: Place) -> Working:
     """Return the arithmetic of ``LogSoftmax``."""
     column = view.column(place)
     value = column.log_softmax(0)[place.channel].item()
-    powers = _list([f"exp({write_number(x)})" for x in column.tolist()], " + ")
-    return Working(value, place, (f"{write_number(column[place.channel].item())} - log({powers})",
-                                  f"= {write_number(value)}"))  # fmt: skip
+    powers = _list([f"exp({show(x)})" for x in column.tolist()], " + ")
+    return Working(value, place, (f"{show(column[place.channel].item())} - log({powers})",
+                                  f"= {show(value)}"))  # fmt: skip
 
 
 def gate(layer: Layer, module: nn.GLU, view: View, place: Place) -> Working:
@@ -56,7 +56,7 @@ def gate(layer: Layer, module: nn.GLU, view: View, place: Place) -> Working:
     other = place.channel + view.channels // 2
     x, y = column[place.channel], column[other]
     value = (x * y.sigmoid()).item()
-    line = f"{write_number(x.item())} * Sigmoid({write_number(y.item())}) = {write_number(value)}"
+    line = f"{show(x.item())} * Sigmoid({show(y.item())}) = {show(value)}"
     return Working(value, place, (f"{line}  (channel {place.channel} times Sigmoid of channel {other})",))
 
 
@@ -71,9 +71,9 @@ def normalise(layer: Layer, module: nn.Module, view: View, place: Place) -> Work
         mean, variance = values.mean().item(), values.var(correction=0).float().item()
     value = ((x - mean) / (_double(variance) + module.eps).sqrt()).item()
     weight, bias = (_learnt(getattr(module, name, None), place, view) for name in ("weight", "bias"))
-    text = f"({write_number(x)} - {_sign(mean)}) / sqrt({write_number(variance)} + {module.eps:g})"
-    return _scaled(value, weight, bias, place, (f"mean {which}: {write_number(mean)}, variance: "
-                                                f"{write_number(variance)}",), text)  # fmt: skip
+    text = f"({show(x)} - {_sign(mean)}) / sqrt({show(variance)} + {module.eps:g})"
+    return _scaled(value, weight, bias, place, (f"mean {which}: {show(mean)}, variance: "
+                                                f"{show(variance)}",), text)  # fmt: skip
 
 
 def divide_by_size(layer: Layer, module: nn.RMSNorm, view: View, place: Place) -> Working:
@@ -83,9 +83,9 @@ def divide_by_size(layer: Layer, module: nn.RMSNorm, view: View, place: Place) -
     mean = values.square().mean().float().item()
     eps = torch.finfo(torch.float32).eps if module.eps is None else module.eps
     value = (x / (_double(mean) + eps).sqrt()).item()
-    text = f"{write_number(x)} / sqrt({write_number(mean)} + {eps:.3g})"
+    text = f"{show(x)} / sqrt({show(mean)} + {eps:.3g})"
     weight = _learnt(module.weight, place, view)
-    return _scaled(value, weight, 0.0, place, (f"mean square {which}: {write_number(mean)}",), text)
+    return _scaled(value, weight, 0.0, place, (f"mean square {which}: {show(mean)}",), text)
 
 
 def _normalised_together(module: nn.Module, view: View, place: Place) -> tuple[torch.Tensor, str]:
@@ -121,7 +121,7 @@ def _scaled(
     if bias != 0:
         text = f"{text} + {_sign(bias)}"
     total = value * weight + bias
-    return Working(total, place, (*lines, f"{text} = {write_number(total)}"))
+    return Working(total, place, (*lines, f"{text} = {show(total)}"))
 
 
 def respond(layer: Layer, module: nn.LocalResponseNorm, view: View, place: Place) -> Working:
@@ -133,9 +133,8 @@ def respond(layer: Layer, module: nn.LocalResponseNorm, view: View, place: Place
     x = column[place.channel].item()
     value = (x / (_double(module.k) + module.alpha * mean) ** module.beta).item()
     lines = (
-        f"mean square of {size} channels around this one: {write_number(mean)}",
-        f"{write_number(x)} / ({module.k:g} + {module.alpha:g} * {write_number(mean)})^{module.beta:g}"
-        f" = {write_number(value)}",
+        f"mean square of {size} channels around this one: {show(mean)}",
+        f"{show(x)} / ({module.k:g} + {module.alpha:g} * {show(mean)})^{module.beta:g} = {show(value)}",
     )
     return Working(value, place, lines)
 
@@ -148,9 +147,9 @@ def respond_across(layer: Layer, module: nn.CrossMapLRN2d, view: View, place: Pl
     x = column[c].item()
     value = (x / (_double(module.k) + module.alpha / module.size * total) ** module.beta).item()
     lines = (
-        f"sum of squares of channels {' '.join(map(str, seen))}: {write_number(total)}",
-        f"{write_number(x)} / ({module.k:g} + {module.alpha:g} / {module.size} * {write_number(total)})^{module.beta:g}"
-        f" = {write_number(value)}",
+        f"sum of squares of channels {' '.join(map(str, seen))}: {show(total)}",
+        f"{show(x)} / ({module.k:g} + {module.alpha:g} / {module.size} * {show(total)})^{module.beta:g}"
+        f" = {show(value)}",
     )
     return Working(value, place, lines)
 
@@ -164,10 +163,10 @@ def pad(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
     if row is None or column is None:
         value = float(layer.arguments.get("value", 0))
         nearest = Place(place.channel, min(max(y, 0), view.height - 1), min(max(x, 0), view.width - 1))
-        return Working(value, nearest, (f"padding: {write_number(value)}",))
+        return Working(value, nearest, (f"padding: {show(value)}",))
     source = Place(place.channel, row, column)
     value = view.at(source)
-    return Working(value, source, (f"{'' if inside else 'padding, '}copied from {source}: {write_number(value)}",))
+    return Working(value, source, (f"{'' if inside else 'padding, '}copied from {source}: {show(value)}",))
 
 
 def reorder(layer: Layer, module: nn.ChannelShuffle, view: View, place: Place) -> Working:
@@ -175,7 +174,7 @@ def reorder(layer: Layer, module: nn.ChannelShuffle, view: View, place: Place) -
     size = view.channels // module.groups
     source = Place(place.channel % module.groups * size + place.channel // module.groups, place.y, place.x)
     value = view.at(source)
-    return Working(value, source, (f"copied from channel {source.channel}: {write_number(value)}",))
+    return Working(value, source, (f"copied from channel {source.channel}: {show(value)}",))
 
 
 def shuffle(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
@@ -189,7 +188,7 @@ def shuffle(layer: Layer, module: nn.Module, view: View, place: Place) -> Workin
         channel, inner = divmod(place.channel, r * r)
         source = Place(channel, place.y * r + inner // r, place.x * r + inner % r)
     value = view.at(source)
-    return Working(value, source, (f"copied from {source} of channel {source.channel}: {write_number(value)}",))
+    return Working(value, source, (f"copied from {source} of channel {source.channel}: {show(value)}",))
 
 
 def _double(x: float) -> torch.Tensor:
@@ -203,8 +202,8 @@ def _list(words: list[str], sign: str) -> str:
 
 
 def _negate(x: float, sign: str) -> str:
-    return f"{sign}{_sign(x)}" if sign else write_number(x)
+    return f"{sign}{_sign(x)}" if sign else show(x)
 
 
 def _sign(x: float) -> str:
-    return f"({write_number(x)})" if x < 0 else write_number(x)
+    return f"({show(x)})" if x < 0 else show(x)

@@ -5,6 +5,8 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from convfilter.numbers import show_aligned, show_number
+
 MOST = 15  # rows of a matrix that is shown whole
 CUTS = (9, 7, 5, 3, 1)  # rows and columns that are shown of a larger one
 PLAIN, PADDING, CHOSEN = "  ", "()", "[]"  # how a number is marked
@@ -65,18 +67,18 @@ def write_grids(grids: Sequence[Grid], signs: Sequence[str], width: int) -> list
             if lines:
                 said = f"(only {tall}x{broad} of {high}x{wide} is shown"
                 if signs[-1:] == "=":
-                    said += f"; the other products add up to {write_number(grids[-1].total - cut[-1].total)}"
+                    said += f"; the other products add up to {show(grids[-1].total - cut[-1].total)}"
                 return [*lines, *textwrap.wrap(said + ")", width)]
     raise ValueError(f"nothing fits in {width} columns")
 
 
-def write_number(value: float) -> str:
+def show(value: float) -> str:
     """Return a number with as many digits as sums of 32-bit floats can be trusted to have.
 
-    >>> write_number(-12.0), write_number(1 / 3), write_number(1e-9)
+    >>> show(-12.0), show(1 / 3), show(1e-9)
     ('-12', '0.333333', '1e-09')
     """
-    return f"{value:.6g}" if value else "0"
+    return show_number(value, 6)
 
 
 def _cut(grid: Grid, high: int, wide: int) -> Grid:
@@ -110,7 +112,7 @@ def _below(grids: Sequence[Grid], signs: Sequence[str], width: int) -> list[str]
 
 
 def _block(grid: Grid) -> list[str]:
-    texts = _align([cell.value for row in grid.rows for cell in row])
+    texts = show_aligned([cell.value for row in grid.rows for cell in row])
     marked = any(cell.mark != PLAIN for row in grid.rows for cell in row)
     size = max(map(len, texts))
     numbers = iter(texts)
@@ -125,15 +127,3 @@ def _block(grid: Grid) -> list[str]:
     size = max(len(grid.title), *map(len, lines))
     pad = size - max(map(len, lines))
     return [grid.title, *(" " * pad + line for line in lines)]
-
-
-def _align(values: list[float]) -> list[str]:
-    """Texts with as many decimals as give the largest number four digits; none where all are whole."""
-    finite = [abs(value) for value in values if math.isfinite(value)]
-    largest = max(finite, default=0)
-    if all(value == int(value) for value in finite) and largest < 1e7:
-        return [f"{value + 0.0:.0f}" for value in values]  # + 0.0: no -0
-    if largest >= 1e7 or largest < 1e-4:
-        return [f"{value:.3g}" for value in values]
-    decimals = min(6, 3 - min(3, math.floor(math.log10(largest))))
-    return [f"{value:.{decimals}f}" for value in values]

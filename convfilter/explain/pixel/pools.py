@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from convfilter.explain.pixel.grids import CHOSEN, PADDING, Grid, add_up, write_number
+from convfilter.explain.pixel.grids import CHOSEN, PADDING, Grid, add_up, show
 from convfilter.explain.pixel.views import Cells, Place, View, Working, middle, span, steps
 from convfilter.language.resolve import Layer
 from convfilter.layers.checks import pair
@@ -28,7 +28,7 @@ def take_largest(layer: Layer, module: nn.Module, view: View, place: Place) -> W
         tuple(replace(cell, mark=CHOSEN) if (i, j) == at else cell for j, cell in enumerate(row))
         for i, row in enumerate(window)
     )
-    lines = words, f"the largest, at {best}: {write_number(value)}"
+    lines = words, f"the largest, at {best}: {show(value)}"
     return Working(value, best, lines, (((Grid("window", marked, at),), ""),))
 
 
@@ -42,7 +42,7 @@ def average(layer: Layer, module: nn.Module, view: View, place: Place) -> Workin
         count = module.divisor_override or (len(ys) * len(xs) if module.count_include_pad else count)
     total = add_up(values)
     value = total / count
-    line = f"sum / count: {write_number(total)} / {count} = {write_number(value)}"
+    line = f"sum / count: {show(total)} / {count} = {show(value)}"
     lines = f"window: {span(ys, xs)}", line
     return Working(value, middle(place.channel, ys, xs, view), lines, (((Grid("window", window),), ""),))
 
@@ -99,9 +99,9 @@ def _root(module: nn.LPPool2d, values: list[float]) -> tuple[float, str]:
     p = module.norm_type
     if math.isinf(p):
         value = max(map(abs, values)) if p > 0 else min(map(abs, values))
-        return value, f"the {'largest' if p > 0 else 'smallest'} |x|: {write_number(value)}"
+        return value, f"the {'largest' if p > 0 else 'smallest'} |x|: {show(value)}"
     size = math.prod(pair(module.kernel_size, "kernel_size"))
     powers = torch.tensor(values, dtype=torch.float64).pow(p).sum() * size / len(values)
     value = powers.pow(1 / p).item()
     scaled = "" if size == len(values) else f" times {size}/{len(values)}, for pixels that are not there"
-    return value, f"sum of x^{p:g}{scaled}: {write_number(powers.item())}, and its root: {write_number(value)}"
+    return value, f"sum of x^{p:g}{scaled}: {show(powers.item())}, and its root: {show(value)}"

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from convfilter.explain.pixel.grids import Cell, Grid, add_up, write_number
+from convfilter.explain.pixel.grids import Cell, Grid, add_up, show
 from convfilter.explain.pixel.pools import average
 from convfilter.explain.pixel.views import Cells, Place, View, Working, middle, span, steps
 from convfilter.language.resolve import Layer
@@ -41,7 +41,7 @@ def transpose(layer: Layer, conv: nn.ConvTranspose2d, view: View, place: Place) 
     if not ys or not xs:
         total = bias or 0.0
         source = Place(group * inputs, *view.nearest(*_stamped(layer, place)))
-        return Working(total, source, (f"no input pixel adds to this one; the bias: {write_number(total)}",))
+        return Working(total, source, (f"no input pixel adds to this one; the bias: {show(total)}",))
     pairs = {}
     for c in range(group * inputs, (group + 1) * inputs):
         kernel = conv.weight[c, local][i][:, j].tolist()
@@ -62,7 +62,7 @@ def blend(layer: Layer, module: nn.Upsample, view: View, place: Place) -> Workin
     if len(ys) == len(xs) == 1:
         source = Place(place.channel, ys[0], xs[0])
         value = view.at(source)
-        return Working(value, source, (f"the nearest input pixel, {source}: {write_number(value)}",))
+        return Working(value, source, (f"the nearest input pixel, {source}: {show(value)}",))
     kernel = _cells([[a * b for b in across.values()] for a in down.values()])
     heaviest = Place(place.channel, max(down, key=down.get), max(across, key=across.get))
     pairs = {place.channel: (view.window(place.channel, ys, xs), kernel)}
@@ -86,14 +86,14 @@ def _add_up(
     total = add_up([*sums.values()])
     lines = [said]
     if len(sums) > 1:
-        listed = ", ".join(f"{c}: {write_number(sums[c])}" for c in sorted(order[:LISTED]))
+        listed = ", ".join(f"{c}: {show(sums[c])}" for c in sorted(order[:LISTED]))
         rest = order[LISTED:]
-        more = f", the other {len(rest)}: {write_number(add_up([sums[c] for c in rest]))}" if rest else ""
+        more = f", the other {len(rest)}: {show(add_up([sums[c] for c in rest]))}" if rest else ""
         lines.append(f"sums by input channel: {listed}{more}")
     if bias is None:
-        lines.append(f"sum of the products: {write_number(total)}")
+        lines.append(f"sum of the products: {show(total)}")
     else:
-        whole = f"{write_number(total)} + {write_number(bias)} = {write_number(total + bias)}"
+        whole = f"{show(total)} + {show(bias)} = {show(total + bias)}"
         lines.append(f"sum of the products, and the bias: {whole}")
     source = Place(order[0] if len(sums) > 1 else next(iter(sums)), middle.y, middle.x)
     return Working(total + (bias or 0.0), source, tuple(lines), tuple((grids[c], "*=") for c in order[:SHOWN]))

@@ -11,7 +11,7 @@ from torch import nn
 from convfilter.engine.build import activations
 from convfilter.errors import UsageError, shorten
 from convfilter.explain.pixel import formulas
-from convfilter.explain.pixel.grids import write_grids, write_number
+from convfilter.explain.pixel.grids import show, write_grids
 from convfilter.explain.pixel.pools import average, take_largest, take_root
 from convfilter.explain.pixel.sums import blend, convolve, transpose
 from convfilter.explain.pixel.views import Place, View, Working
@@ -135,7 +135,7 @@ def _body(step: Step, last: bool, width: int, indent: str) -> Iterator[str]:
 
     shape = "x".join(map(str, step.shape))
     channel = f" of channel {step.place.channel}" if step.shape[0] > 1 else ""
-    yield from wrap(f"pixel {step.place}{channel} of its output, {shape}: {write_number(step.value)}")
+    yield from wrap(f"pixel {step.place}{channel} of its output, {shape}: {show(step.value)}")
     first, *rest = step.working.lines
     yield from wrap(first)
     for grids, signs in step.working.equations:
@@ -145,7 +145,7 @@ def _body(step: Step, last: bool, width: int, indent: str) -> Iterator[str]:
         yield ""
     for text in rest:
         yield from wrap(text)
-    others = [f"{c}: {write_number(x)}" for c, x in enumerate(step.column) if c != step.place.channel]
+    others = [f"{c}: {show(x)}" for c, x in enumerate(step.column) if c != step.place.channel]
     if last and others:
         more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
         yield from wrap(f"other channels here: {', '.join(others[:LISTED])}{more}")
