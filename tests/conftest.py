@@ -31,6 +31,14 @@ def golden(request):
     return compare
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Of torch in the tests' own process: for pictures this small, threads spend their time waiting for each other."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def program():
     """The program's starter: ``program.run("edge", "photos", cwd=folder)`` is a real process, started in no time."""

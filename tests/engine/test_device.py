@@ -28,10 +28,6 @@ GPU = pytest.param("cuda:0", marks=pytest.mark.skipif(not HAS_CUDA, reason="ther
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # small pictures: torch's threads would spend their time waiting for each other
-    yield
-    torch.set_num_threads(threads)
 
 
 def picture(height, width, seed=0):

@@ -1,16 +1,7 @@
 """Engine, --exact and the script of --code against PyTorch; ``tests/equivalence.py`` draws the cases and compares."""
 
 import pytest
-import torch
 from equivalence import try_seeds
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize(

@@ -20,15 +20,6 @@ from convfilter.gray.quantise import quantise
 ACTIVATIONS = ["ReLU", "Sigmoid", "Tanh", "ELU", "Softplus", "LeakyReLU(0.1)", "Hardtanh", "GELU", "PReLU", "Softsign"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small pictures on a busy machine: torch's threads would spend their time waiting for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_random_pipelines_give_what_the_whole_network_gives(monkeypatch):
     monkeypatch.setattr(tiles, "AREA", 4000)  # many small tiles, so that every border and every cut is met
     monkeypatch.setattr(tiles, "WIDTH", 90)

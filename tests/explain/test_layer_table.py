@@ -24,15 +24,6 @@ from convfilter.gray.input_values import InputValues
 SHAPE = (1, 30, 34)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Pictures this small are ten times as fast without a second thread to wait for."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_the_tutorial_in_numbers():
     (row,) = explain(parse("tutorial")).rows
     assert (row.input, row.output) == ((1, 512, 512), (2, 508, 508))

@@ -19,15 +19,6 @@ from convfilter.layers.catalogue import LAYERS
 NOISE = torch.from_numpy(np.random.default_rng(5).integers(0, 256, (1, 1, 30, 34)).astype(np.float32))
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Pictures this small are slower with two."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def follow(text, x, y, channel=0, picture=NOISE):
     pipeline = parse(text)
     return explain_pixel(pipeline, build(pipeline), picture, Place(channel, y, x))

@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from PIL import Image
 from random_pipelines import random_pipeline
@@ -23,12 +22,8 @@ from convfilter.run.options import Options
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """An empty folder; one thread, for pictures this small are slower with two."""
     monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
+    return tmp_path
 
 
 def noise(height=30, width=34, dtype=np.uint8, high=256):

@@ -761,8 +761,10 @@ def _whole_files() -> dict[str, tuple[str, bytes, int]]:
     frames = [rgb.rotate(90), rgb.rotate(180)]
     files = {
         name: (f".{name.lower()}", saved(rgb, name), slack)
-        for name, slack in {"PNG": 0, "JPEG": 0, "TIFF": 0, "GIF": 0, "WEBP": 0, "BMP": 0, "PPM": 0, "AVIF": 0}.items()
-        | {"JPEG2000": 0, "QOI": 8, "DDS": 0, "ICO": 0, "SGI": 0, "PCX": 0, "TGA": 26}.items()
+        for name, slack in [
+            *dict.fromkeys(("PNG", "JPEG", "TIFF", "GIF", "WEBP", "BMP", "PPM", "AVIF", "JPEG2000"), 0).items(),
+            *{"QOI": 8, "DDS": 0, "ICO": 0, "SGI": 0, "PCX": 0, "TGA": 26}.items(),
+        ]
     }
     files["APNG"] = (".png", saved(rgb, "PNG", save_all=True, append_images=frames), 0)
     files["GIF, moving"] = (".gif", saved(rgb, "GIF", save_all=True, append_images=frames), 0)
