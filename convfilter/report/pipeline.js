@@ -705,12 +705,21 @@ function makePipelines(vocabulary, carried = {}) {
     return axis.kind === "resize" ? String(outputs) : "";
   }
 
-  // ---- What one output sees of the picture, along one axis: a pattern of first and last pixels that repeats.
+  // ---- What one output sees of the picture, along one axis: a pattern of first and last pixels that repeats, as if there
+  // were no border, and what the outputs that there are see of the picture itself.
 
   const PATTERN = 256; // pixels whose windows are remembered one by one
+  const SIDE = 2048; // outputs up to which each one's window is followed by itself
 
-  const fieldStart = (length) => ({ length, seen: [[0, 0]], step: 1 });
-  const fieldSize = (field) => Math.max(0, ...field.seen.filter(Boolean).map(([first, last]) => last - first + 1));
+  const fieldStart = (length) => ({
+    length, seen: [[0, 0]], step: 1, outputs: length > SIDE ? null : Array.from({ length }, (_, at) => ({ seen: [at, at], whole: true })),
+  });
+
+  // The largest window of an output; where all reach into the padding, that of a picture that goes on.
+  function fieldSize({ seen, outputs }) {
+    const all = outputs?.some((one) => one.whole && one.seen) ? outputs.map((one) => one.seen) : seen;
+    return all.reduce((most, pair) => Math.max(most, pair ? pair[1] - pair[0] + 1 : 0), 0);
+  }
 
   // What one output sees, [first, last], and null where it sees nothing.
   function seenAt({ seen, step }, pixel) {
@@ -720,8 +729,8 @@ function makePipelines(vocabulary, carried = {}) {
 
   function fieldThrough(field, axis, n) {
     const outputs = lengthOf(axis, n);
-    if (axis.kind === "whole") return { length: field.length, seen: [[0, field.length - 1]], step: 0 };
-    const [inputs, every] = stepOf(axis, n, outputs), size = field.seen.length;
+    const [inputs, every] = stepOf(axis, n, outputs), size = field.seen.length, own = ownOutputs(field, axis, n, outputs, [inputs, every]);
+    if (axis.kind === "whole") return { length: field.length, seen: [[0, field.length - 1]], step: 0, outputs: own };
     let period = inputs ? every : 1;
     const times = size / gcd(size, inputs), most = axis.kind === "window" || axis.kind === "transposed" ? PATTERN : Math.min(PATTERN, outputs);
     const part = Math.min(1, most / (period * times)); // of a pattern that is too long, the middle stands for all
@@ -729,10 +738,28 @@ function makePipelines(vocabulary, carried = {}) {
     period = Math.min(period * times, most);
     const base = part < 1 ? Math.floor((outputs - period) / 2) : 0, back = Math.floor((base * step) / period);
     const seen = Array.from({ length: period }, (_, i) => {
-      const ends = placesOf(axis, base + i, n, outputs, [inputs, every]).map((place) => seenAt(field, place)).filter(Boolean);
-      return ends.length ? [Math.min(...ends.map(([first]) => first)) - back, Math.max(...ends.map(([, last]) => last)) - back] : null;
+      const pair = join(placesOf(axis, base + i, n, outputs, [inputs, every]).map((place) => seenAt(field, place)));
+      return pair && pair.map((end) => end - back);
     });
-    return { length: field.length, seen, step };
+    return { length: field.length, seen, step, outputs: own };
+  }
+
+  // Each output by itself: what it sees of the picture, and whether no part of its window lies outside; null for too many.
+  function ownOutputs(field, axis, n, outputs, step) {
+    if (!field.outputs || outputs > SIDE) return null;
+    const near = axis.mode === "replicate" || axis.mode === "reflect"; // whose padding shows pixels from near by
+    const through = (places) => {
+      const within = places.filter((place) => place >= 0 && place < n), all = within.length === places.length;
+      const inputs = (near && !all ? places.map((place) => inside(place, n, axis)) : within).map((place) => field.outputs[place]);
+      return { seen: join(inputs.map((one) => one.seen)), whole: all && inputs.every((one) => one.whole) };
+    };
+    if (axis.kind === "whole") return Array(outputs).fill(through(Array.from({ length: n }, (_, place) => place)));
+    return Array.from({ length: outputs }, (_, at) => through(placesOf(axis, at, n, outputs, step)));
+  }
+
+  // The first and the last pixel of all that are seen.
+  function join(seen) {
+    return seen.reduce((all, pair) => (all && pair ? [Math.min(all[0], pair[0]), Math.max(all[1], pair[1])] : all ?? pair), null);
   }
 
   // How many inputs further the next output's window is, on average: [numerator, denominator].
