@@ -1,0 +1,180 @@
+"""The pages of the documentation: their blocks, what the commands in them print, and the pictures that these write.
+
+A block of commands is fenced as ``console``. A line that begins with ``$ `` is a command, one that begins with ``> ``
+goes on with it, and the others are what it prints, on both streams. The commands of a page are run one after the
+other, by one bash, in a copy of ``sample_images/``; ``pytest tests/test_documentation.py --rewrite`` writes what they
+print, and copies the pictures that the page shows to ``docs/img/``. Four rules say what need not be equal:
+
+- seconds (``0.4 s``) may be any;
+- a line ``...`` stands for any lines;
+- a run's closing line (``1 picture, 1 output, 0 failed, 0.4 s``) may be left out where nothing failed;
+- ``<!-- not run: REASON -->`` before a block leaves it alone; ``<!-- first: COMMAND -->`` prepares files for a page.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from convfilter.warm import protocol
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PICTURES = DOCS / "img"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$|^<!-- ([\w ]+): (.*?) -->$", re.MULTILINE | re.DOTALL)
+_CLOSING = re.compile(r"\d[\d,]* pictures?, \d[\d,]* outputs?, 0 failed, [\d.]+ s")
+_MARK = "--- next command ---"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block, or a comment that says how blocks are run; ``start`` and ``end`` are those of its body."""
+
+    kind: str
+    body: str
+    start: int
+    end: int
+
+
+def blocks(text: str) -> list[Block]:
+    """Return a page's fenced blocks and directives, in order; a console block that is not to be run is left out."""
+    found, skipped = [], False
+    for match in _BLOCK.finditer(text):
+        body = 2 if match[1] else 4
+        block = Block(match[1] or match[3], match[body], match.start(body), match.end(body))
+        if not (skipped and block.kind == "console"):
+            found.append(block)
+        skipped = block.kind == "not run"
+    return found
+
+
+def commands(block: Block) -> list[tuple[str, list[str]]]:
+    """Return the commands of a console block as they stand there, each with the lines that it prints."""
+    found: list[tuple[str, list[str]]] = []
+    for line in block.body.splitlines():
+        if line.startswith("$ "):
+            found.append((line, []))
+        elif line.startswith("> ") and found and not found[-1][1]:
+            found[-1] = (f"{found[-1][0]}\n{line}", [])
+        else:
+            assert found, f"a console block begins with a command: {line}"
+            found[-1][1].append(line)
+    return found
+
+
+def shown_pictures(text: str) -> list[str]:
+    """Return the names of a page's pictures in docs/img/."""
+    return re.findall(r"(?:!\[[^\]]*\]\(|src=\")(?:docs/)?img/([^)\"]+)", text)
+
+
+def run_page(text: str, folder: Path, socket: str | None = None) -> str:
+    """Run a page's commands in ``folder``, and return the page with what they print.
+
+    ``socket`` is that of a warm process, which spares each command the loading of PyTorch.
+    """
+    parts: list[tuple[str, list[str], Block | None]] = []
+    for block in blocks(text):
+        if block.kind == "console":
+            parts += [(command, printed, block) for command, printed in commands(block)]
+        elif block.kind == "first":
+            parts.append((f"$ {block.body}", [], None))
+    script = "".join(f"{re.sub('^[$>] ', '', command, flags=re.MULTILINE)}\necho '{_MARK}'\n" for command, *_ in parts)
+    outputs = _run_bash(script, folder, socket).split(f"{_MARK}\n")
+    assert len(outputs) == len(parts) + 1, f"bash stopped early: {outputs[-1]}"
+    pieces, at = [], 0
+    for block in dict.fromkeys(block for *_, block in parts if block):
+        pieces.append(text[at : block.start])
+        for (command, printed, whose), output in zip(parts, outputs, strict=False):
+            if whose is block:
+                pieces += [f"{line}\n" for line in (command, *settle(printed, output.splitlines()))]
+        at = block.end
+    return "".join([*pieces, text[at:]])
+
+
+def _run_bash(script: str, folder: Path, socket: str | None) -> str:
+    bin_folder = folder.parent / "bin"
+    bin_folder.mkdir(exist_ok=True)
+    program = bin_folder / "convfilter"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m convfilter "$@"\n')
+    program.chmod(0o755)
+    environment = {
+        **os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "80", "LC_ALL": "C.UTF-8",
+        "XDG_CONFIG_HOME": str(folder.parent / "settings"), protocol.VARIABLE: socket or "0",
+    }  # fmt: skip
+    done = subprocess.run(
+        ["bash"], input=script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, timeout=240,
+        env=environment,
+    )  # fmt: skip
+    return done.stdout
+
+
+def settle(shown: list[str], printed: list[str]) -> list[str]:
+    """Return the lines that a page should show: those that it shows if they say what is printed, else what is printed.
+
+    >>> settle(["a", "...", "1 picture, 1 output, 0 failed, 0.4 s"], ["a", "b", "1 picture, 1 output, 0 failed, 3.1 s"])
+    ['a', '...', '1 picture, 1 output, 0 failed, 0.4 s']
+    >>> settle(["a.png"], ["b.png", "1 picture, 1 output, 0 failed, 3.1 s"])
+    ['b.png']
+    """
+    printed = [line.rstrip() for line in printed]
+    if not any(_CLOSING.fullmatch(line) for line in shown):
+        printed = [line for line in printed if not _CLOSING.fullmatch(line)]
+    pattern = "".join("(?:.*\n)*?" if line == "..." else f"{re.escape(_mask(line))}\n" for line in shown)
+    return shown if re.fullmatch(pattern, "".join(f"{_mask(line)}\n" for line in printed)) else printed
+
+
+def _mask(line: str) -> str:
+    return re.sub(r"\b\d+(\.\d+)? s\b", "# s", line)
+
+
+def copy_samples(folder: Path) -> Path:
+    """Copy the sample pictures into ``folder``/sample_images, and return that."""
+    copy = folder / "sample_images"
+    copy.mkdir()
+    for path in sorted((ROOT / "sample_images").iterdir()):
+        if path.suffix in (".png", ".jpg"):
+            shutil.copy(path, copy)
+    return copy
+
+
+def is_current(kept: Path, made: Path) -> bool:
+    """Return whether a picture in docs/ shows what was made now: the same size, and levels that differ by one at most.
+
+    By one, because another processor may round another way.
+    """
+    if not kept.is_file():
+        return False
+    with Image.open(kept) as a, Image.open(made) as b:
+        if a.size != b.size:
+            return False
+        difference = np.abs(np.asarray(a.convert("RGB"), np.int16) - np.asarray(b.convert("RGB"), np.int16))
+    return bool(difference.max() <= 1)
+
+
+def keep(made: Path, kept: Path) -> None:
+    """Copy a picture to docs/, as small as a PNG can be."""
+    kept.parent.mkdir(exist_ok=True)
+    with Image.open(made) as picture:
+        picture.save(kept, optimize=True)
+
+
+def code_lines(text: str) -> Iterator[str]:
+    """The lines of a page's code: those of fenced and of indented blocks."""
+    fenced = False
+    for line in text.splitlines():
+        if line.startswith("```"):
+            fenced = not fenced
+        elif fenced or line.startswith("    "):
+            yield line
+
+
+SCREENSHOTS: dict[str, str] = {}
