@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PICTURES = DOCS / "img"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+SCREENSHOTS = {"report.png": "astronaut_tutorial.html"}  # pictures of pages that commands have written, in a browser
+CHROMIUM = shutil.which("chromium")
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$|^<!-- ([\w ]+): (.*?) -->$", re.MULTILINE | re.DOTALL)
 _CLOSING = re.compile(r"\d[\d,]* pictures?, \d[\d,]* outputs?, 0 failed, [\d.]+ s")
@@ -147,9 +149,9 @@ def copy_samples(folder: Path) -> Path:
 
 
 def is_current(kept: Path, made: Path) -> bool:
-    """Return whether a picture in docs/ shows what was made now: the same size, and levels that differ by one at most.
+    """Return whether a picture in docs/ shows what was made now: the same size, and levels that differ by two at most.
 
-    By one, because another processor may round another way.
+    One is for another processor, which may round another way, and one for the palette of ``keep``.
     """
     if not kept.is_file():
         return False
@@ -157,14 +159,47 @@ def is_current(kept: Path, made: Path) -> bool:
         if a.size != b.size:
             return False
         difference = np.abs(np.asarray(a.convert("RGB"), np.int16) - np.asarray(b.convert("RGB"), np.int16))
-    return bool(difference.max() <= 1)
+    return bool(difference.max() <= 2)
+
+
+def photograph(page: Path, picture: Path) -> None:
+    """Save what a browser shows of a report's first layer, with few colours, so that the file is small."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        shown = browser.new_page(viewport={"width": 1200, "height": 850}, color_scheme="light")
+        shown.goto(page.as_uri())
+        shown.wait_for_selector("html[data-ready=true]")
+        shown.locator("section.layer canvas").nth(4).click(position={"x": 112, "y": 118})  # which holds this pixel
+        shown.evaluate("scrollTo(0, 500)")
+        shown.wait_for_timeout(300)
+        shown.screenshot(path=picture)
+        browser.close()
+    with Image.open(picture) as image:
+        image.quantize(128, dither=Image.Dither.NONE).save(picture, optimize=True)
+
+
+def looks_alike(kept: Path, made: Path) -> bool:
+    """Return whether two screenshots show the same, whatever the fonts: the means of squares of 20 pixels are close."""
+    if not kept.is_file():
+        return False
+    with Image.open(kept) as a, Image.open(made) as b:
+        if a.size != b.size:
+            return False
+        small = [np.asarray(image.convert("RGB").reduce(20), np.float64) for image in (a, b)]
+    return bool(np.abs(small[0] - small[1]).mean() < 3)
 
 
 def keep(made: Path, kept: Path) -> None:
-    """Copy a picture to docs/, as small as a PNG can be."""
+    """Copy a picture to docs/, with a palette where that is smaller and changes no level by more than one."""
     kept.parent.mkdir(exist_ok=True)
     with Image.open(made) as picture:
         picture.save(kept, optimize=True)
+        if picture.mode == "RGB":
+            few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+            if np.abs(np.asarray(few.convert("RGB"), np.int16) - np.asarray(picture, np.int16)).max() <= 1:
+                few.save(kept, optimize=True)
 
 
 def code_lines(text: str) -> Iterator[str]:
@@ -175,6 +210,3 @@ def code_lines(text: str) -> Iterator[str]:
             fenced = not fenced
         elif fenced or line.startswith("    "):
             yield line
-
-
-SCREENSHOTS: dict[str, str] = {}

@@ -10,7 +10,7 @@ import convfilter
 
 PICTURE = "sample_images/camera.png"
 PAGES = "docs"
-CONTRIBUTORS = ("architecture",)  # pages that tell nothing to those who use the program
+NO_TOPICS = ("architecture", "commands", "gallery")  # for contributors; what --help prints; and pictures
 
 _PACKAGE = Path(convfilter.__file__).parent
 _COPIES = _PACKAGE / "bundled"
@@ -32,4 +32,4 @@ def find_topics() -> dict[str, Path]:
     'language.md'
     """
     pages = sorted(find_bundled(PAGES).glob("*.md"))
-    return {page.stem: page for page in pages if page.stem not in CONTRIBUTORS}
+    return {page.stem: page for page in pages if page.stem not in NO_TOPICS}
