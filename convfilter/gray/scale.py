@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from convfilter.gray.norm import GrayScale, Norm
 from convfilter.language.resolve import Layer
+from convfilter.layers.entry import Computes, Kernels
 from convfilter.numbers import show_number
 
 SCALES = ("channel", "layer", "run")
@@ -61,6 +62,22 @@ def keeps_scale(layer: Layer) -> bool:
     False
     """
     return layer.entry.keeps_scale and layer.arguments.get("divisor_override") is None
+
+
+def has_colour_kernels(layer: Layer, channels: int) -> bool:
+    """Return whether each kernel of the first layer has one plane for red, one for green and one for blue.
+
+    ``channels`` is how many the picture has. The planes of such a kernel are drawn as one picture in colour, on one
+    scale.
+
+    >>> from convfilter import parse
+    >>> [has_colour_kernels(parse(text).layers[0], 3) for text in ("Conv2d(3, 8, 5)", "blur")]
+    [True, False]
+    """
+    computes, kernels = layer.entry.computes, layer.entry.kernels
+    if computes is not Computes.CONVOLUTION or kernels is Kernels.EACH_CHANNEL:
+        return False
+    return channels == 3 and layer.arguments.get("groups", 1) == 1
 
 
 def join_ranges(ranges: Iterable[tuple[float, float]]) -> tuple[float, float]:

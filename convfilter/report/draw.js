@@ -239,6 +239,19 @@ function heatmap(planes, scale) {
   return canvas;
 }
 
+// Red, green and blue planes as one picture, from the smallest of all their values to the largest.
+function colourPicture(planes) {
+  const [h, w] = [planes[0].length, planes[0][0].length], values = planes.flat(2), low = lowest(values), high = highest(values);
+  const canvas = el("canvas", { class: "planes", role: "img", width: w, height: h, "aria-label": "The kernel's red, green and blue weights as one picture: black is the smallest, white the largest" });
+  const context = canvas.getContext("2d"), image = context.createImageData(w, h);
+  for (let i = 0; i < h * w; i++) {
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = high > low ? (255 * (values[c * h * w + i] - low)) / (high - low) : 0;
+    image.data[4 * i + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+  return canvas;
+}
+
 // The curve of an elementwise layer over its input values, and a dot to be placed on it.
 function plot(l, c) {
   const { low, high } = PAGE.tensors[l], from = lowest([0, ...low]), to = highest([0, ...high]);

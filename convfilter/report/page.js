@@ -177,7 +177,8 @@ function drawKernel(place, l, c) {
   if (ins === 1 && Math.max(rows.size, columns.size) <= NUMBERED) return place.replaceChildren(matrix("kernel", planes[0], scale), about);
   const canvas = heatmap(planes, scale);
   canvas.dataset.channel = c;
-  place.replaceChildren(canvas, about);
+  const inColour = l === 0 && PAGE.tensors[0].shape[0] === 3 && groups === 1 && !swap;
+  place.replaceChildren(...(inColour ? [el("p", { class: "colours" }, colourPicture(planes), "in colour")] : []), canvas, about);
   if (planes.flat(2).length > LISTED) return;
   place.append(onDemand("numbers", () => planes.map((plane, i) => matrix(ins > 1 ? `input channel ${i}` : "kernel", plane, scale))));
 }

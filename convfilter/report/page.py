@@ -26,6 +26,9 @@ from convfilter.explain.channel_names import channel_names, label_channel
 from convfilter.explain.layer_table import Row, explain
 from convfilter.explain.lessons import introduce
 from convfilter.gray.input_values import InputValues
+from convfilter.gray.norm import GrayScale
+from convfilter.gray.quantise import quantise
+from convfilter.gray.scale import has_colour_kernels
 from convfilter.language.pipeline import Pipeline
 from convfilter.layers.given import Given
 from convfilter.layers.shapes import Shape
@@ -205,7 +208,8 @@ class _Page:
                 self.blobs[f"weights-{number}"] = packed
                 about["weights"] = packed.layout
         self.layers.append(about)
-        self.kernels.append(_kernels(weights, about, self.plan.shown) if about.get("weights") else [])
+        colour = number == 0 and has_colour_kernels(layer, len(x))
+        self.kernels.append(_kernels(weights, about, self.plan.shown, colour) if about.get("weights") else [])
         exact = pack_crop(y, self.place, self.plan.room) if number + 1 in self.plan.exact else (None, None)
         self.add_tensor(y, *exact)
 
@@ -303,13 +307,21 @@ def _channel(summary: dict, picture: str) -> dict:
     }
 
 
-def _kernels(weights: np.ndarray, layer: dict, shown: int) -> list[dict]:
-    """What the page shows of each output channel's kernel: rows of numbers where it is small, else a picture."""
+def _kernels(weights: np.ndarray, layer: dict, shown: int, colour: bool) -> list[dict]:
+    """What the page shows of each output channel's kernel: rows of numbers where it is small, else a picture.
+
+    ``colour`` says that its three planes are those of red, green and blue; then there is a picture in colour too.
+    """
     if layer["kind"] == "transposed":  # (in, out a group, ...): the other way round than a convolution's
         groups = weights.reshape(layer["groups"], -1, *weights.shape[1:])
         weights = groups.swapaxes(1, 2).reshape(-1, groups.shape[1], *weights.shape[2:])
     count = min(len(weights), shown, max(1, KERNELS // weights.shape[1]))
-    return [_kernel(kernel, layer["bias"][c] if layer["bias"] else None) for c, kernel in enumerate(weights[:count])]
+    kernels = [_kernel(kernel, layer["bias"][c] if layer["bias"] else None) for c, kernel in enumerate(weights[:count])]
+    if colour:
+        for about, kernel in zip(kernels, weights, strict=False):
+            levels = quantise(kernel.copy(), GrayScale(float(kernel.min()), float(kernel.max())))
+            about["colours"] = Markup(pack_png(np.moveaxis(levels, 0, -1)))
+    return kernels
 
 
 def _kernel(planes: np.ndarray, bias: float | None) -> dict:

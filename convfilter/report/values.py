@@ -65,12 +65,15 @@ def pack_exact(values: np.ndarray) -> Packed:
 def pack_png(values: np.ndarray, palette: np.ndarray | None = None) -> str:
     """Return bytes (H, W) as the address of a PNG that holds them: gray levels, or the numbers of a palette (n, 3).
 
+    Bytes (H, W, 3) are red, green and blue.
+
     >>> pack_png(np.zeros((2, 3), np.uint8))[:22]
     'data:image/png;base64,'
     """
-    h, w = values.shape
-    rows = np.concatenate([np.full((h, 1), 4, np.uint8), _residuals(values[None])[0]], axis=1)  # 4: Paeth's filter
-    head = struct.pack(">IIBBBBB", w, h, 8, 0 if palette is None else 3, 0, 0, 0)
+    h, w = values.shape[:2]
+    planes = _residuals(np.moveaxis(values.reshape(h, w, -1), -1, 0))
+    rows = np.concatenate([np.full((h, 1), 4, np.uint8), np.moveaxis(planes, 0, -1).reshape(h, -1)], axis=1)  # 4: Paeth
+    head = struct.pack(">IIBBBBB", w, h, 8, 2 if len(planes) == 3 else 0 if palette is None else 3, 0, 0, 0)
     chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b"")]
     if palette is not None:
         chunks.insert(1, (b"PLTE", palette.astype(np.uint8).tobytes()))

@@ -11,14 +11,17 @@ from convfilter.figures.layout import Row, plan_sheet
 from convfilter.figures.sheet import Sheet, Tile
 from convfilter.gray.norm import GrayScale
 from convfilter.gray.quantise import quantise
-from convfilter.gray.scale import Shade, join_ranges, keeps_scale
+from convfilter.gray.scale import Shade, has_colour_kernels, join_ranges, keeps_scale
 from convfilter.images.reader import Picture
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
+from convfilter.layers.entry import Computes
 from convfilter.layers.shapes import Shape
 from convfilter.run.options import Options
 
 ALIKE = 0.75  # of a picture's side: an output that is smaller than this does not stand in the input's row
+KERNEL = 0.25  # of the longest picture's side: how large a kernel is drawn
+MOST_KERNELS = 256
 FEW = 2  # channels that stand beside the input whatever their size
 
 Channel = TypeVar("Channel")
@@ -41,10 +44,10 @@ class Figure:
         note: str = "",
     ) -> None:
         channels, height, width = picture.shape
-        rows, self._row = place_input((width, height), rows)
+        self._rows, self._row = place_input((width, height), rows)
         self.note = note
         texts = {"title": title, "subtitle": subtitle, "note": f"shapes are CxHxW · {note}"}
-        layout = plan_sheet(rows, **texts, columns=options.columns, zoom=options.zoom)
+        layout = plan_sheet(self._rows, **texts, columns=options.columns, zoom=options.zoom)
         self._sheet = Sheet(layout, options.theme, "svg" if options.suffix == ".svg" else "png")
         scale, inputs = options.white / picture.white, options.inputs
         planes = zip(picture.values.reshape(channels, -1), inputs.mean, inputs.std, strict=True)
@@ -65,21 +68,40 @@ class Figure:
             self._sheet.add(Tile(shown, label, (1, *values.shape), (shade.low, shade.high)))
         self._row += 1
 
+    def add_kernels(self, kernels: Iterable[tuple[int, NDArray[np.float32]]]) -> None:
+        """Draw the next row: kernels (3, H, W) with the numbers of their channels, each in colour on its own scale."""
+        for channel, kernel in kernels:
+            low, high = float(kernel.min()), float(kernel.max())
+            size = self._rows[self._row].size[0] // kernel.shape[2]
+            shown = np.moveaxis(quantise(kernel.copy(), GrayScale(low, high)), 0, -1)
+            shown = shown.repeat(size, 0).repeat(size, 1)  # its layout knows no other scale than the pictures'
+            self._sheet.add(Tile(shown, f"kernel {channel}", kernel.shape, (low, high)))
+        self._row += 1
+
     def write(self, file: BinaryIO, texts: Mapping[str, str], *, level: int | None = None, workers: int = 1) -> None:
         """Write the sheet as a PNG or an SVG that carries these texts."""
         self._sheet.canvas.write(file, texts, level=level, workers=workers)
 
 
 def plan_rows(pipeline: Pipeline, shape: Shape, options: Options) -> list[Row]:
-    """Return the rows of channels of one picture's sheet: of the last layer, or with --steps of each.
+    """Return the rows of one picture's sheet: the channels of the last layer, or with --steps of each.
 
-    ``shape`` (C, H, W) is the picture's.
+    Above those of a first layer whose kernels have colours stand these. ``shape`` (C, H, W) is the picture's.
     """
     shapes = pipeline.shapes(shape)
+    rows = []
+    if shows_kernels(pipeline, options):
+        effect = pipeline.layers[0].effect
+        high, wide = effect.rows.size, effect.columns.size
+        longest = max(max(shape[1:]), *(max(one[1:]) for one in (shapes if options.steps else shapes[-1:])))
+        size = max(1, round(KERNEL * longest / max(high, wide)))
+        count = len(choose(range(shapes[0][0]), options))
+        rows.append(
+            Row(count, (wide * size, high * size), "kernels of layer 1", "in colour, each on a scale of its own")
+        )
     if not options.steps:
         channels, height, width = shapes[-1]
-        return [Row(len(choose(range(channels), options)), (width, height))]
-    rows = []
+        return [*rows, Row(len(choose(range(channels), options)), (width, height))]
     for number, (layer, (channels, height, width)) in enumerate(zip(pipeline.layers, shapes, strict=True)):
         detail = f"{channels}x{height}x{width}"
         if has_scale_of_input(layer, options):
@@ -112,6 +134,19 @@ def place_input(size: tuple[int, int], rows: Sequence[Row]) -> tuple[list[Row], 
 def choose(channels: Sequence[Channel], options: Options) -> list[Channel]:
     """Return those of all channels of a layer that are to be written."""
     return [channels[c] for c in options.channels or range(len(channels)) if c < len(channels)]
+
+
+def shows_kernels(pipeline: Pipeline, options: Options) -> bool:
+    """Return whether a sheet shows the first layer's kernels, in colour: those of the channels that it draws."""
+    if not pipeline.layers:
+        return False
+    first, *others = pipeline.layers
+    if not has_colour_kernels(first, options.channels_in) or max(first.effect.rows.size, first.effect.columns.size) < 2:
+        return False
+    count = first.effect.channels(3)
+    mixes = {Computes.CONVOLUTION, Computes.TRANSPOSED}
+    its_own = all(one.effect.channels(count) == count and one.entry.computes not in mixes for one in others)
+    return (options.steps or its_own) and 0 < len(choose(range(count), options)) <= MOST_KERNELS
 
 
 def has_scale_of_input(layer: Layer, options: Options) -> bool:

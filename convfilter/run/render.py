@@ -20,7 +20,7 @@ from convfilter.images import png, png_keys
 from convfilter.images.reader import Picture
 from convfilter.language.pipeline import Pipeline
 from convfilter.numbers import show_number
-from convfilter.run.figure import Figure, choose, has_scale_of_input, plan_rows
+from convfilter.run.figure import Figure, choose, has_scale_of_input, plan_rows, shows_kernels
 from convfilter.run.options import Options
 from convfilter.run.recipe import write_texts
 
@@ -223,7 +223,7 @@ class Renderer:
             )
             rows = plan_rows(self.pipeline, picture.shape, self.options)
             texts = {"title": title, "subtitle": self.text(layer), "note": note}
-            figure = Figure(picture, rows, self.options, **texts)
+            figure = self.add_kernels(Figure(picture, rows, self.options, **texts))
             self.add_row(figure, picture, layer, output, shades)
             self.write_figure(figure)(file, source)
 
@@ -236,7 +236,16 @@ class Renderer:
         note = describe_scale(
             self.norm, self.options.scale or "channel", self.options.white, scale and (scale.black, scale.white)
         )
-        return Figure(picture, rows, self.options, title=title, subtitle=str(self.pipeline), note=note)
+        return self.add_kernels(
+            Figure(picture, rows, self.options, title=title, subtitle=str(self.pipeline), note=note)
+        )
+
+    def add_kernels(self, figure: Figure) -> Figure:
+        """Draw the first layer's kernels, if ``plan_rows`` has a row for them, and return the sheet."""
+        if shows_kernels(self.pipeline, self.options):
+            kernels = self.network[0].weight.numpy()
+            figure.add_kernels(choose(list(enumerate(kernels)), self.options))
+        return figure
 
     def add_row(
         self, figure: Figure, picture: Picture, layer: int, output: tiles.Output | Activation, shades: list[Shade]

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import json
 import os
 import re
@@ -200,3 +201,18 @@ def test_the_command_prints_the_path_and_fails_with_a_sentence(photo, monkeypatc
         result = CliRunner().invoke(cli, ["report", *arguments])
         assert (result.exit_code, result.stdout) == (status, out)
         assert err in result.stderr
+
+
+def test_kernels_of_a_colour_layer_are_shown_in_colour():
+    weight = np.zeros((2, 3, 2, 2), np.float32)
+    weight[0] = np.array([-1, 1, 0])[:, None, None]
+    weight[1, 0, 0, 0] = 2
+    pipeline = parse("Conv2d(3, 2, 2, bias=False) | Conv2d(2, 3, 2) | Conv2d(3, 1, 2)")
+    network = build(pipeline, channels=3)
+    network[0].weight.copy_(torch.from_numpy(weight))
+    page = make_report(pipeline, network, torch.rand(1, 3, 8, 9), source_name="a.png", text="x")
+    shown = re.findall('<p class="colours"><img class="planes" src="data:image/png;base64,([^"]*)"', page)
+    pixels = [np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data in shown]
+    assert len(pixels) == 2 and (pixels[0] == (0, 255, 128)).all()
+    assert pixels[1].tolist() == [[[255, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]]
+    assert '<p class="colours">' not in page_of("Conv2d(1, 3, 9) | Conv2d(3, 1, 9)")

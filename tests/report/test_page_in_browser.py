@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from convfilter.engine.build import to_tensor
+from convfilter import parse
+from convfilter.engine.build import build, to_tensor
 
 SAMPLES = Path(__file__).parents[2] / "sample_images"
 RANDOM = torch.Generator().manual_seed(7)
@@ -107,6 +108,19 @@ def test_hovering_shows_the_sum_of_the_pixel(show):
     below = int(edges[0].argmin())
     page.mouse.move(*point(page.locator("#layer-2 .output canvas[tabindex]"), *divmod(below, 28), bent))
     page.locator(f"#layer-2 code:text('ReLU(−{-edges[0].min().item():.0f}) = 0')").wait_for()
+
+
+def test_kernels_of_a_colour_layer_are_drawn_in_colour(show):
+    page, _ = show("Conv2d(3, 2, 3) | Conv2d(2, 3, 3) | Conv2d(3, 2, 3)", torch.rand(1, 3, 12, 12))
+    read = "canvas => [...canvas.getContext('2d').getImageData(0, 0, 3, 3).data].filter((_, i) => i % 4 < 3)"
+    weights = build(parse("Conv2d(3, 2, 3)"), channels=3)[0].weight
+    for theme in ("light", "dark"):  # kernels are drawn again
+        page.select_option("#theme", theme)
+        assert page.locator(".colours canvas").count() == page.locator("#layer-1 .colours canvas").count() == 2
+        for number, kernel in enumerate(weights):
+            drawn = page.locator("#layer-1 .colours canvas").nth(number).evaluate(read)
+            share = (kernel - kernel.min()) / (kernel.max() - kernel.min())
+            assert (torch.tensor(drawn) - 255 * share.permute(1, 2, 0).flatten()).abs().max() < 0.6
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """Which values are drawn black and white, and what contact sheets say, in numbers that an eye can check."""
 
+import base64
+import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,6 +44,11 @@ def draw(pipeline, picture, **options):
 
 def texts(path):
     return re.findall("<text[^>]*>([^<]*)</text>", open(path, encoding="utf-8").read())
+
+
+def pictures_of(path):
+    found = re.findall('href="data:image/png;base64,([^"]*)"', Path(path).read_text())
+    return [Image.open(io.BytesIO(base64.b64decode(data))) for data in found]
 
 
 def test_relu_is_drawn_on_the_scale_of_its_input_and_shows_what_it_removes(picture):
@@ -262,3 +270,34 @@ def test_a_colour_picture_stands_on_its_sheet_in_colour_with_the_range_of_its_te
     words = texts(sheet)
     assert words[words.index("input") :][:3] == ["input", "3x1x2", "0 to 1"]
     assert [word for word in words if " to " in word][1:] == ["1 to 1", "0 to 0.4", "0 to 0"] * 2
+
+
+def test_kernels_of_a_colour_layer_stand_on_the_sheet_in_colour(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 48, 3), np.uint8)).save("a.png")
+    weight = np.zeros((4, 3, 2, 2), np.float32)
+    weight[1] = np.array([-1, 1, 0])[:, None, None]
+    weight[2, 0, 0, 0], weight[2, 2, 1, 1] = 3, -1
+    np.save("w.npy", weight)
+    conv = "Conv2d(3, 4, 2, weight='w.npy')"
+    [sheet] = draw(f"{conv} | ReLU", "a.png", grid=True, mode="RGB", format="svg")
+    words = texts(sheet)
+    assert words[words.index("kernels of layer 1") + 1] == "in colour, each on a scale of its own"
+    assert [words[words.index(f"kernel {n}") + 2] for n in range(4)] == ["0 to 0", "-1 to 1", "-1 to 3", "0 to 0"]
+    colours = [set(map(tuple, np.asarray(image).reshape(-1, 3).tolist())) for image in pictures_of(sheet)[1:5]]
+    assert colours[:2] == [{(0, 0, 0)}, {(0, 255, 128)}]
+    assert colours[2] == {(255, 64, 64), (64, 64, 64), (64, 64, 0)}
+    for text, options, shown in (
+        (f"{conv} | ReLU", {"channels": "1,2"}, 2),
+        (f"{conv} | Conv2d(4, 1, 3)", {"steps": True}, 4),
+        (f"{conv} | Conv2d(4, 4, 3)", {}, 0),
+        ("Conv2d(3, 2, 1)", {}, 0),
+        ("blur", {}, 0),
+        (f"{conv} | ReLU", {"mode": "L", "gray_weights": True}, 0),
+    ):
+        [sheet] = draw(text, "a.png", **{"grid": True, "mode": "RGB", "format": "svg", **options})
+        assert len([word for word in texts(sheet) if word.startswith("kernel ")]) == shown, text
+    header, pipeline = read_header("a.png"), parse(conv)
+    plain, grid = (predict(pipeline, Options(grid=grid, mode="RGB"), header) for grid in (False, True))
+    width, height = Image.open(draw(conv, "a.png", grid=True, mode="RGB")[0]).size
+    assert 0.8 < 3 * width * height / (grid - plain) < 1.3
