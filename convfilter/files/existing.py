@@ -44,14 +44,23 @@ def is_foreign(path: str) -> bool:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode) or not os.path.getsize(path):
             return False
-        suffix = os.path.splitext(path)[1].lower()
-        if suffix == ".png":
-            return read_mark(path) == ""
         with open(path, "rb") as file:
-            start = file.read(8)
+            return is_foreign_start(file.read(4096), path)
     except OSError:
         return False
-    return (suffix == ".npy" and not start.startswith(_NUMPY)) or (suffix == ".svg" and not start.startswith(_SVG))
+
+
+def is_foreign_start(start: bytes, path: str) -> bool:
+    """Return whether a file at this path that begins so (4,096 bytes tell) is none that convfilter has made.
+
+    >>> is_foreign_start(b"<html>", "a.svg"), is_foreign_start(b"<svg ", "a.svg"), is_foreign_start(b"", "a.png")
+    (True, False, False)
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix == ".png":
+        return mark_of(start) == ""
+    begins = _NUMPY if suffix == ".npy" else _SVG if suffix == ".svg" else b""
+    return bool(start) and not start.startswith(begins)
 
 
 def _has_all_rows(file: BinaryIO) -> bool:
@@ -78,6 +87,11 @@ def read_mark(path: str) -> Literal["marked", "alike", "unknown", ""]:
             start = file.read(4096)
     except OSError:
         return "unknown"
+    return mark_of(start)
+
+
+def mark_of(start: bytes) -> Literal["marked", "alike", "unknown", ""]:
+    """Return what ``read_mark`` says of a file that begins so; 4,096 bytes tell."""
     if is_cut_off(start):
         return "unknown"
     if not start.startswith(_PNG):

@@ -68,13 +68,18 @@ class Sources:
         for entry in self._named.entries:
             if isinstance(entry, Problem):
                 yield entry
-            elif entry in self._named.folders:
-                yield from self._walk.walk(self._named.folders[entry])
             else:
-                path = self._named.files[entry]
-                folder, labels = self._output_folders.of_file(path)
-                is_stream = entry[0] in ("-", "pipe")
-                yield Source(path, None, path.replace(os.sep, "/"), folder, labels, path, is_stream)
+                yield from self._find(entry)
+
+    def _find(self, entry: Identity) -> Iterator[Source | Problem]:
+        """Yield the sources of one input."""
+        if entry in self._named.folders:
+            yield from self._walk.walk(self._named.folders[entry])
+        else:
+            path = self._named.files[entry]
+            folder, labels = self._output_folders.of_file(path)
+            is_stream = entry[0] in ("-", "pipe")
+            yield Source(path, None, path.replace(os.sep, "/"), folder, labels, path, is_stream)
 
     def is_input(self, path: str) -> bool:
         """Return whether there is a file at this path that this run takes as an input."""

@@ -96,7 +96,8 @@ class OutputFolders:
         if self._output is not None:
             return self._output
         folder = os.path.dirname(path)
-        return "" if folder.startswith(("/dev", "/proc")) else folder  # of a shell's pipe: no place for files
+        no_place = ("/dev", "/proc", "http://", "https://")  # a shell's pipe, and the web
+        return "" if folder.startswith(no_place) else folder
 
     def _labels(self, path: str) -> list[str]:
         """Return what a file's outputs may be labelled: photo, photo.png, and among those of -o folder_photo.png."""

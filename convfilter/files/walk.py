@@ -25,7 +25,8 @@ class Source:
     ``path`` is written as the user would, "-" for standard input; ``root`` is the folder argument it was found in, or
     None; ``relative`` its path inside root, or the path as given, with "/". Outputs go to ``folder``; ``labels``
     may stand for {stem}, the best first; ``identity`` is what hashes in names are made from. ``is_stream`` is true for
-    standard input and for pipes, which can be read once.
+    standard input and for pipes, which can be read once. ``version`` tells a source that is no file on this disk from
+    other versions of it.
     """
 
     path: str
@@ -35,6 +36,7 @@ class Source:
     labels: tuple[str, ...]
     identity: str
     is_stream: bool = False
+    version: str | None = None
 
     @property
     def ext(self) -> str:

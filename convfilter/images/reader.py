@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from convfilter.errors import InputError, UsageError
 from convfilter.images import containers, decoding, formats, tiff, to_gray
 
-Source = str | Path | BinaryIO
+Source = str | os.PathLike[str] | BinaryIO
 Frames = Literal["first", "all"] | int
 Mode = Literal["L", "RGB"]  # gray, or red, green and blue
 
@@ -143,7 +143,7 @@ def check_frames(frames: Frames, header: Header) -> None:
         raise InputError(f"has no frame {frames}: it holds {header.frames}, counted from 0")
 
 
-def open_file(path: str | Path) -> BinaryIO:
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
     """Return a regular file opened for reading; InputError or OSError where it is none, which is never opened."""
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)

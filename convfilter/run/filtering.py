@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -26,6 +26,8 @@ from convfilter.run.result import Result, failure
 if TYPE_CHECKING:  # it loads torch
     from convfilter.run.render import Rendered, Renderer
 
+Input = str | os.PathLike[str] | io.BytesIO  # what a picture is read from
+
 
 @dataclass(frozen=True, eq=False)
 class Filtering:
@@ -43,10 +45,10 @@ class Filtering:
     writer: OutputWriter
     budget: Budget
     renderer: Callable[[], "Renderer"]
-    elsewhere: Callable[[Source, Mapping[Key, str]], Result] | None = None
+    elsewhere: Callable[[Source, Input, Mapping[Key, str]], Result] | None = None
 
-    def result(self, entry: Source | Problem) -> Result:
-        """Return what became of one source, whatever that is."""
+    def result(self, entry: Source | Problem) -> Result | None:
+        """Return what became of one source, whatever that is; None where it turns out to be no input."""
         start = time.perf_counter()
         result = attempt(entry, lambda: self._filter(entry))
         return replace(result, seconds=time.perf_counter() - start)
@@ -57,7 +59,7 @@ class Filtering:
         file = self._open(entry)
         return self.make(entry, file, self.name(entry, file))
 
-    def name(self, source: Source, file: str | io.BytesIO) -> dict[Key, str]:
+    def name(self, source: Source, file: Input) -> dict[Key, str]:
         """Return the path of each output of a source.
 
         Raises:
@@ -67,7 +69,7 @@ class Filtering:
 
         return self.paths(source, read_header(file).frames if self.options.frames == "all" else 1)
 
-    def make(self, entry: Source, file: str | io.BytesIO, paths: Mapping[Key, str]) -> Result:
+    def make(self, entry: Source, file: Input, paths: Mapping[Key, str]) -> Result:
         """Return what became of a source whose outputs have these paths; ``file`` is where its bytes are.
 
         Raises:
@@ -77,20 +79,15 @@ class Filtering:
         files = () if options.output == "-" else outputs  # there may be a file of that name, which is none of them
         again = None
         if options.skip_existing and not entry.is_stream and files:
-            if entry.root is None and entry.path.lower().endswith(".png") and read_mark(entry.path) == "marked":
+            if entry.root is None and self._is_marked(entry):
                 return Result(entry.path, "skipped", notes=("convfilter has made it, so it is no input here",))
             again, notes = self._compare(entry, paths)
             if again is None:
                 if not options.dry_run:
-                    self.writer.prepare_folder(entry.folder or os.curdir)  # removes what killed runs left
+                    self._tidy(entry.folder or os.curdir)
                 return Result(entry.path, "skipped", outputs, notes=notes)
-        for path in files if options.no_clobber else ():
-            if os.path.lexists(path):
-                raise OutputError(f"{escape(path)}: exists, and --no-clobber keeps it", kind="exists")
-        for path in () if options.force else files:
-            if is_foreign(path):
-                words = f"{escape(path)}: exists, and convfilter has not made it; --force replaces it"
-                raise OutputError(words, kind="exists")
+        if files and (options.no_clobber or not options.force):
+            self._check_free(files)
         if options.dry_run:
             from convfilter.images.reader import check_frames, read_header
 
@@ -101,10 +98,7 @@ class Filtering:
             return Result(entry.path, "done", outputs, header.width, header.height, shape)
         places = dict.fromkeys(paths, self.target) if self.target else paths
         try:
-            if self.elsewhere and not entry.is_stream:
-                result = self.elsewhere(entry, places)
-            else:
-                result = self.write(entry, file, places)
+            result = self._make(entry, file, places)
         except OutputError as error:
             result = failure(entry.path, error)
         if result.status != "done":
@@ -128,35 +122,67 @@ class Filtering:
 
         only_dates = False
         for (frame, layer, _), path in paths.items():
-            if not os.path.lexists(path):
-                return "", ()
             try:
-                if not is_whole(path):
-                    return f"{escape(path)} is damaged, or not what its name says", ()
-                if path.endswith(".png") and self.options.metadata:
-                    wanted = self._texts(source, frame) | write_texts(self.pipeline, self.options, layer)
-                    if difference := find_difference(read_text(path), wanted):
-                        return f"{escape(path)}: {difference}", ()
-                else:
-                    only_dates = True
-                    if os.stat(path).st_mtime_ns < os.stat(source.path).st_mtime_ns:
-                        return f"{escape(path)} is older than its source", ()
+                with self._made(path) as made:
+                    if made is None:
+                        return "", ()
+                    if not is_whole(made):
+                        return f"{escape(path)} is damaged, or not what its name says", ()
+                    if path.endswith(".png") and self.options.metadata:
+                        wanted = self._texts(source, frame) | write_texts(self.pipeline, self.options, layer)
+                        if difference := find_difference(read_text(made), wanted):
+                            return f"{escape(path)}: {difference}", ()
+                    else:
+                        only_dates = True
+                        if os.stat(made).st_mtime_ns < self._date(source):
+                            return f"{escape(path)} is older than its source", ()
             except (OSError, InputError) as error:
                 return f"{escape(path)}: {error}", ()
         return None, ("only the dates of its outputs were compared: they do not say how they were made",) * only_dates
+
+    @contextlib.contextmanager
+    def _made(self, path: str) -> Iterator[str | None]:
+        """Give the file that holds an earlier output, with its date, or None where there is none."""
+        yield path if os.path.lexists(path) else None
+
+    def _date(self, source: Source) -> int:
+        return os.stat(source.path).st_mtime_ns
+
+    def _is_marked(self, source: Source) -> bool:
+        """Return whether a source is a PNG that convfilter has made."""
+        return source.path.lower().endswith(".png") and read_mark(source.path) == "marked"
+
+    def _tidy(self, folder: str) -> None:
+        """Remove what killed runs left among outputs."""
+        self.writer.prepare_folder(folder)
+
+    def _check_free(self, paths: Sequence[str]) -> None:
+        """Return if the outputs may be written where they are to go."""
+        for path in paths if self.options.no_clobber else ():
+            if os.path.lexists(path):
+                raise exists(path)
+        for path in () if self.options.force else paths:
+            if is_foreign(path):
+                raise exists(path, is_foreign=True)
+
+    def _make(self, source: Source, file: Input, paths: Mapping[Key, str]) -> Result:
+        """Write all outputs of one picture or none, here or in another process."""
+        if self.elsewhere and not source.is_stream:
+            return self.elsewhere(source, file, paths)
+        return self.write(source, file, paths)
 
     def _texts(self, source: Source, frame: int) -> dict[str, str]:
         """Return the texts of a source's outputs that say what they are made of."""
         texts = self._texts_of_frame(frame)
         if not source.is_stream:
             with contextlib.suppress(OSError):  # reading it will say what is wrong
-                texts[png_keys.SOURCE] = write_source(source.path)
+                texts[png_keys.SOURCE] = source.version or write_source(source.path)
         return texts
 
     def _texts_of_frame(self, frame: int) -> dict[str, str]:
         return {png_keys.FRAME: str(frame)} if self.options.frames == "all" else {}
 
-    def _open(self, source: Source) -> str | io.BytesIO:
+    def _open(self, source: Source) -> Input:
         """Return the path of a source, or all that standard input or a pipe gives."""
         if not source.is_stream:
             return source.path
@@ -169,7 +195,7 @@ class Filtering:
             raise InputError(f"it has more than {show_bytes(self.budget.size)}; --max-memory allows more")
         return data
 
-    def write(self, source: Source, file: str | io.BytesIO, paths: Mapping[Key, str]) -> Result:
+    def write(self, source: Source, file: Input, paths: Mapping[Key, str]) -> Result:
         """Write all outputs of one picture or none, and return its result but for their paths."""
         from convfilter.images.reader import read_pictures
 
@@ -222,6 +248,12 @@ class Filtering:
             streams.write_out(held.getbuffer())
         except (OSError, ValueError) as error:
             raise OutputError(f"standard output: {getattr(error, 'strerror', None) or error}", fatal=True) from None
+
+
+def exists(path: str, *, is_foreign: bool = False) -> OutputError:
+    """Return the error of an output that is there and stays, whether convfilter has made it or somebody else."""
+    words = "convfilter has not made it; --force replaces it" if is_foreign else "--no-clobber keeps it"
+    return OutputError(f"{escape(path)}: exists, and {words}", kind="exists")
 
 
 def attempt(entry: Source | Problem, function: Callable[[], Result]) -> Result:

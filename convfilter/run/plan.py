@@ -9,6 +9,7 @@ from convfilter.files.targets import check_ending, check_folder, find_single_fil
 from convfilter.files.template import Part, check_template, name_outputs
 from convfilter.files.walk import Source
 from convfilter.language.pipeline import Pipeline
+from convfilter.remote.urls import is_url
 from convfilter.run.options import Options
 
 KEPT = 4  # numbers of frames whose lists of parts are kept: all pictures of most runs have the same
@@ -19,7 +20,7 @@ Key = tuple[int, int, int | None]  # frame, layer, and channel (None: the sheet 
 class OutputPlan:
     """Where the outputs of a run go: what each source gives, and the paths of that; checked before anything is read.
 
-    ``sources`` are the run's. ``target`` is the one file to write where -o names one.
+    ``sources`` are the run's. ``target`` is the one file to write where -o names one on this disk.
 
     Raises:
         UsageError: -o names what can be no output, or no place for them.
@@ -28,11 +29,11 @@ class OutputPlan:
     def __init__(self, pipeline: Pipeline, options: Options, sources: Sources) -> None:
         self._pipeline, self._options, self._sources = pipeline, options, sources
         self._file = find_single_file(options.output, options.suffix)
-        if sources.folder is not None and options.output != "-":
+        if sources.folder is not None and options.output != "-" and not is_url(sources.folder):
             check_folder(sources.folder)
         if sources.meet_outputs:
             check_marks(options)
-        self.target = find_target(self._file) if self._file else None
+        self.target = find_target(self._file) if self._file and not is_url(self._file) else None
         self._parts = lru_cache(KEPT)(lambda frames: list_parts(pipeline, options, frames))
 
     def check(self, *, several: bool) -> None:

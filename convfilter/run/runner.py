@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 from convfilter.files.inputs import Sources, find_sources
 from convfilter.files.transaction import OutputWriter
 from convfilter.files.walk import Problem, Source
 from convfilter.in_order import map_in_order
 from convfilter.language.pipeline import Pipeline
+from convfilter.remote.urls import is_url, to_path
 from convfilter.run.budget import Budget, available
 from convfilter.run.filtering import Filtering
 from convfilter.run.loading import find_device, load_renderer, once
@@ -22,6 +24,9 @@ from convfilter.run.plan import OutputPlan
 from convfilter.run.result import Result
 from convfilter.run.shards import count_beside, in_shard, parse_shard
 from convfilter.run.workers import Workers, can_fork
+
+if TYPE_CHECKING:  # it loads fsspec
+    from convfilter.run.remote import RemoteParts
 
 AHEAD = 32  # pictures a worker that may be done before their turn: one slow picture should not let the others wait
 
@@ -36,15 +41,20 @@ class Runner:
     def __init__(
         self, pipeline: Pipeline, options: Options, inputs: Sequence[str], passed_over: Callable[[str, str], None]
     ) -> None:
+        inputs = [to_path(path) for path in inputs]
+        self._remote = _open_remote(options, inputs, passed_over)
+        options = self._remote.options if self._remote else options
         self._options = options.check(pipeline)
         pipeline = options.load(pipeline)[0]
-        self._find_sources = partial(_find_sources, pipeline, options, inputs)
+        find = self._remote.find_sources if self._remote else find_sources
+        self._find_sources = partial(_find_sources, find, pipeline, options, inputs)
         self._shard = parse_shard(options.shard) if options.shard is not None else None
         device, what = find_device(options.device)
         self.device = f"{device} ({what})"
         sources = self._find_sources(passed_over)
         plan = OutputPlan(pipeline, options, sources)
-        self._writer = OutputWriter(no_clobber=options.no_clobber, folder=sources.folder)
+        folder = self._remote.writes_to(sources.folder) if self._remote else sources.folder
+        self._writer = OutputWriter(no_clobber=options.no_clobber, folder=folder)
         processes = count_beside(options.shard)
         self._budget = Budget(options.max_memory or available() * 3 // 4 // processes)
         self._stopped = threading.Event()
@@ -56,7 +66,8 @@ class Runner:
         threads, workers = (jobs, 1) if len(first) < 2 else (1, jobs)
         plan.check(several=len(first) > 1 or self._shard is not None)
         renderer = once(partial(load_renderer, pipeline, options, threads, device))
-        self._filtering = Filtering(pipeline, options, plan.paths, plan.target, self._writer, self._budget, renderer)
+        make = self._remote.filtering if self._remote else Filtering
+        self._filtering = make(pipeline, options, plan.paths, plan.target, self._writer, self._budget, renderer)
         self._processes = None
         if workers > 1 and device == "cpu" and can_fork():
             with contextlib.suppress(OSError):  # threads do it as well, only slower
@@ -81,6 +92,8 @@ class Runner:
         finally:
             if self._processes:
                 self._processes.close()
+            if self._remote:
+                self._remote.close()
 
     @property
     def stopped(self) -> bool:
@@ -90,6 +103,8 @@ class Runner:
     def stop(self) -> None:
         """Let no output appear from now on, and remove all temporary files; any thread may call this."""
         self._stopped.set()
+        if self._remote:
+            self._remote.stop()
         self._writer.stop()
         self._budget.stop()
         if self._processes:
@@ -114,6 +129,8 @@ class Runner:
         if self._ending.is_set():
             return None
         result = self._filtering.result(entry)
+        if result is None:
+            return None
         if result.status == "failed" and self.stopped:
             return None
         if self.ends_with(result):  # before its turn comes: the next would begin meanwhile
@@ -126,9 +143,13 @@ class Runner:
 
 
 def _find_sources(
-    pipeline: Pipeline, options: Options, inputs: Sequence[str], passed_over: Callable[[str, str], None]
+    find: Callable[..., Sources],
+    pipeline: Pipeline,
+    options: Options,
+    inputs: Sequence[str],
+    passed_over: Callable[[str, str], None],
 ) -> Sources:
-    return find_sources(
+    return find(
         inputs,
         is_picture=_is_picture,
         recursive=options.recursive,
@@ -138,6 +159,17 @@ def _find_sources(
         metadata=options.metadata,
         passed_over=passed_over,
     )
+
+
+def _open_remote(
+    options: Options, inputs: Sequence[str], passed_over: Callable[[str, str], None]
+) -> "RemoteParts | None":
+    """Return what a run with URLs has besides, None where there is no URL: nothing of it is loaded then."""
+    if not any(map(is_url, (*inputs, options.output or ""))):
+        return None
+    from convfilter.run.remote import RemoteParts
+
+    return RemoteParts(options, passed_over)
 
 
 def _is_picture(path: str) -> bool:

@@ -22,13 +22,14 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn
 
 from convfilter.errors import InputError
 from convfilter.files.temporary import make_token, remove_made
 from convfilter.files.transaction import OutputWriter, Transaction
 from convfilter.files.walk import Source
-from convfilter.run.filtering import Filtering, attempt
+from convfilter.run.filtering import Filtering, Input, attempt
 from convfilter.run.loading import load_modules
 from convfilter.run.plan import Key
 from convfilter.run.result import Result
@@ -40,8 +41,10 @@ def can_fork() -> bool:
     """Return whether a copy of this process can go on by itself: nothing else runs in it.
 
     What torch has computed may have left threads that a copy would wait for; only Linux tells that there are none.
+    Those of fsspec wait for the network, and a copy does without.
     """
-    if sys.platform not in ("linux", "darwin") or threading.active_count() > 1:
+    others = [one for one in threading.enumerate() if not one.name.startswith(("fsspecIO", "asyncio_"))]
+    if sys.platform not in ("linux", "darwin") or len(others) > 1:
         return False
     return "torch" not in sys.modules or (sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1)
 
@@ -68,17 +71,17 @@ class Workers:
             _be_base(theirs, filtering, parent)
         theirs.close()
 
-    def write(self, source: Source, paths: Mapping[Key, str]) -> Result:
-        """Return what became of a source, with the outputs that are due to it at these paths.
+    def write(self, source: Source, file: Input, paths: Mapping[Key, str]) -> Result:
+        """Return what became of a source, read from this file, with the outputs that are due to it at these paths.
 
         Raises:
             InputError: its worker was killed, or the run stopped. OutputError: an output cannot get its name.
         """
         worker = getattr(self._mine, "worker", None) or self._start()
         if worker is None:  # no process is to be had: this thread does it
-            return self._filtering.write(source, source.path, paths)
+            return self._filtering.write(source, file, paths)
         try:
-            return worker.write(source, paths, self._filtering)
+            return worker.write(source, file, paths, self._filtering)
         except EOFError:
             self._forget(worker)
             if self._stopped:
@@ -135,13 +138,13 @@ class _Worker:
         self.idle = threading.Event()  # nothing of it lies on the disk
         self.idle.set()
 
-    def write(self, source: Source, paths: Mapping[Key, str], filtering: Filtering) -> Result:
+    def write(self, source: Source, file: Input, paths: Mapping[Key, str], filtering: Filtering) -> Result:
         """Do as ``Workers.write`` says; EOFError where the worker was killed."""
         token = make_token()
         self.idle.clear()
         try:
             with filtering.budget.share() as share:
-                self.channel.send((source, paths, token))
+                self.channel.send((source, file, paths, token))
                 while (said := self.channel.receive())[0] == "take":
                     share.take(said[1])
                     self.channel.send(None)
@@ -249,10 +252,10 @@ def _work(channel: Channel, filtering: Filtering) -> NoReturn:
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)
         while True:
-            source, paths, writer.token = channel.receive()
+            source, file, paths, writer.token = channel.receive()
             writer.let_go()
             writer.written = []
-            result = attempt(source, lambda source=source, paths=paths: filtering.write(source, source.path, paths))
+            result = attempt(source, partial(filtering.write, source, file, paths))
             channel.send(("done", (result, writer.written)))
     except EOFError:
         os._exit(0)

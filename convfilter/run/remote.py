@@ -1,0 +1,283 @@
+"""Sources and outputs behind URLs: fetched to this disk, filtered as all others are, and put whole into stores."""
+
+import contextlib
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from convfilter.errors import InputError, OutputError, UsageError, escape
+from convfilter.files.existing import is_foreign_start, mark_of, read_mark
+from convfilter.files.inputs import Sources
+from convfilter.files.paths import describe_error
+from convfilter.files.temporary import unlink
+from convfilter.files.walk import NO_PICTURE, Problem, Source
+from convfilter.images import formats, png_keys
+from convfilter.remote.sources import MARK, RemoteSource, find_sources
+from convfilter.remote.store import Stored, Stores
+from convfilter.remote.urls import STORES, hide_in, hide_secrets, is_url, scheme_of
+from convfilter.run.filtering import Filtering, Input, exists
+from convfilter.run.options import Options
+from convfilter.run.plan import Key
+from convfilter.run.result import Result
+
+_KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".npy": "application/octet-stream"}
+
+
+class RemoteParts:
+    """What a run with URLs has besides: its stores, and a folder on this disk for what is fetched and to be put.
+
+    ``options`` are the run's, with the URL of -o in one spelling.
+
+    Raises:
+        UsageError: -o is a URL to which nothing can be written whole or not at all.
+    """
+
+    def __init__(self, options: Options, passed_over: Callable[[str, str], None]) -> None:
+        self._stores, self._passed_over = Stores(), passed_over
+        self.options = options
+        if options.output is not None and is_url(options.output):
+            self.options = replace(options, output=self._find_output(options.output))
+        self._staging = Staging()
+        self.find_sources: Callable[..., Sources] = partial(find_sources, stores=self._stores)
+
+    def writes_to(self, folder: str | None) -> str | None:
+        """Return the folder on this disk that all outputs are written to, given the one that they go to."""
+        return self._staging.folder if folder is not None and is_url(folder) else folder
+
+    def filtering(self, *arguments: Any) -> Filtering:
+        """Return a Filtering of these arguments that knows URLs."""
+        return RemoteFiltering(*arguments, stores=self._stores, staging=self._staging, passed_over=self._passed_over)
+
+    def stop(self) -> None:
+        """Let nothing be put any more."""
+        self._stores.stop()
+        self._staging.close()
+
+    def close(self) -> None:
+        """Remove what is on this disk."""
+        self._staging.close()
+
+    def _find_output(self, url: str) -> str:
+        shown = escape(hide_secrets(url))
+        if scheme_of(url) not in STORES or "::" in url:
+            known = ", ".join(f"{scheme}://" for scheme in STORES if not scheme.startswith("abfs"))
+            raise UsageError(
+                f"-o {shown}: only in {known} does an output appear whole or not at all; take one of them, or a folder"
+            )
+        try:
+            place = self._stores.connect(url)
+        except OSError as error:
+            raise UsageError(f"-o {shown}: {describe_error(error)}") from None
+        return place.shown + "/" * url.endswith("/")
+
+
+class Staging:
+    """A folder on this disk that holds a picture's files while it is worked on, and is removed at the end."""
+
+    def __init__(self) -> None:
+        self.folder = tempfile.mkdtemp(prefix="convfilter-")
+        self._numbers = itertools.count()
+        self.close = weakref.finalize(self, shutil.rmtree, self.folder, True)
+
+    def invent(self, path: str) -> str:
+        """Return a path that no file has, with the suffix of this one."""
+        return os.path.join(self.folder, f"{next(self._numbers)}{os.path.splitext(path)[1]}")
+
+
+class Copy(os.PathLike[str]):
+    """The file on this disk that an object is fetched to when its path is asked for.
+
+    ``not_input`` then is the reason for which it is none, or "".
+    """
+
+    def __init__(self, source: RemoteSource, staging: Staging) -> None:
+        self._source, self._store = source, source.place.store
+        self._file = staging.invent(source.place.name)
+        self._is_here = False
+        self.not_input = ""
+
+    @cached_property
+    def stored(self) -> Stored:
+        """What the store tells of the object, asked before it is fetched."""
+        return self._source.found or self._store.look(self._source.place.path)
+
+    def head(self) -> bytes:
+        """Return the first bytes."""
+        return self._store.head(self._source.place.path, MARK)
+
+    def __fspath__(self) -> str:
+        if not self._is_here:
+            source = self._source
+            if not source.is_certain:  # of a large file that is no picture, a little is enough
+                head = self._store.head(source.place.path, formats.HEAD)
+                if formats.identify(head, formats.suffix_of(source.place.name)) is None:
+                    self._pass_over(NO_PICTURE)
+            _ = self.stored  # what comes later is seen by the next run
+            self._store.fetch(source.place.path, self._file)
+            self._is_here = True
+            if source.marks and read_mark(self._file) in source.marks:
+                self._pass_over("made by convfilter")
+        return self._file
+
+    def _pass_over(self, reason: str) -> None:
+        self.not_input = reason
+        raise InputError(reason)
+
+    def remove(self) -> None:
+        """Remove the file."""
+        unlink(self._file)
+
+
+@dataclass(frozen=True)
+class _Taken(RemoteSource):
+    """A source that is being worked on."""
+
+    copy: Copy = field(kw_only=True)
+
+
+@dataclass(frozen=True, eq=False)
+class RemoteFiltering(Filtering):
+    """As Filtering, with sources and outputs that may lie behind URLs."""
+
+    stores: Stores = field(kw_only=True)
+    staging: Staging = field(kw_only=True)
+    passed_over: Callable[[str, str], None] = field(kw_only=True)
+
+    def result(self, entry: Source | Problem) -> Result | None:
+        if not isinstance(entry, RemoteSource):
+            return super().result(entry)
+        copy = Copy(entry, self.staging)
+        try:
+            result = super().result(_Taken(**{one.name: getattr(entry, one.name) for one in fields(entry)}, copy=copy))
+        finally:
+            copy.remove()
+        if copy.not_input:
+            self.passed_over(entry.path, copy.not_input)
+            return None
+        if result and result.traceback:
+            secrets = entry.place.store.secrets
+            result = replace(
+                result, traceback=hide_in(result.traceback, secrets), error=hide_in(result.error or "", secrets)
+            )
+        return result
+
+    def _open(self, source: Source) -> Input:
+        return source.copy if isinstance(source, _Taken) else super()._open(source)
+
+    def _compare(self, source: Source, paths: Mapping[Key, str]) -> tuple[str | None, tuple[str, ...]]:
+        if isinstance(source, _Taken) and not source.copy.stored.version:
+            return "nothing tells whether its source is the same", ()
+        return super()._compare(source, paths)
+
+    @contextlib.contextmanager
+    def _made(self, path: str) -> Iterator[str | None]:
+        if not is_url(path):
+            with super()._made(path) as made:
+                yield made
+            return
+        store, inside = self.stores.at(path)
+        file = self.staging.invent(path)
+        is_there = True
+        try:
+            try:
+                store.fetch(inside, file)
+                if not (path.endswith(".png") and self.options.metadata):
+                    date = store.look(inside).date or 0
+                    os.utime(file, ns=(date, date))
+            except FileNotFoundError:
+                is_there = False
+            yield file if is_there else None
+        finally:
+            unlink(file)
+
+    def _date(self, source: Source) -> int:
+        if isinstance(source, _Taken):
+            date = source.copy.stored.date
+            return sys.maxsize if date is None else date
+        return super()._date(source)
+
+    def _is_marked(self, source: Source) -> bool:
+        if isinstance(source, _Taken):
+            return source.place.name.lower().endswith(".png") and mark_of(source.copy.head()) == "marked"
+        return super()._is_marked(source)
+
+    def _tidy(self, folder: str) -> None:
+        if not is_url(folder):
+            super()._tidy(folder)
+
+    def _check_free(self, paths: Sequence[str]) -> None:
+        here = [path for path in paths if not is_url(path)]
+        if here:
+            super()._check_free(here)
+        for path in paths:
+            if not is_url(path):
+                continue
+            store, inside = self.stores.at(path)
+            try:
+                start = store.head(inside, MARK)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                hint = "" if self.options.no_clobber else "; --force writes it without a look at what is there"
+                raise OutputError(f"{escape(path)}: cannot be looked at: {describe_error(error)}{hint}") from None
+            if self.options.no_clobber:
+                raise exists(path)
+            if is_foreign_start(start, path):
+                raise exists(path, is_foreign=True)
+
+    def _texts(self, source: Source, frame: int) -> dict[str, str]:
+        if isinstance(source, _Taken):
+            return {png_keys.SOURCE: source.copy.stored.version, **self._texts_of_frame(frame)}
+        return super()._texts(source, frame)
+
+    def _make(self, source: Source, file: Input, paths: Mapping[Key, str]) -> Result:
+        plain = source
+        if isinstance(source, _Taken):
+            file = os.fspath(source.copy)
+            plain = Source(
+                source.place.name, source.root, source.relative, source.folder, source.labels, source.identity,
+                version=source.copy.stored.version or "unknown",
+            )  # fmt: skip
+        if not any(map(is_url, paths.values())):
+            return replace(super()._make(plain, file, paths), source=source.path)
+        staged = {key: self.staging.invent(path) for key, path in paths.items()}
+        try:
+            result = super()._make(plain, file, staged)
+            if result.status == "done":
+                self._put(staged, paths)
+        finally:
+            for path in staged.values():
+                unlink(path)
+        return replace(result, source=source.path)
+
+    def _put(self, staged: Mapping[Key, str], paths: Mapping[Key, str]) -> None:
+        """Put all outputs of a picture; where one cannot be put, those before it are removed."""
+        with contextlib.ExitStack() as undo:
+            for key, path in paths.items():
+                store, inside = self.stores.at(path)
+                try:
+                    kind = _KINDS[os.path.splitext(path)[1]]
+                    store.put(inside, Path(staged[key]).read_bytes(), create=self.options.no_clobber, kind=kind)
+                except FileExistsError:
+                    raise exists(path) from None
+                except InterruptedError:
+                    raise OutputError(f"{escape(path)}: not written: the run was stopped", fatal=True) from None
+                except OSError as error:
+                    is_gone = isinstance(error, FileNotFoundError)
+                    why = "there is no such bucket" if is_gone else describe_error(error)
+                    raise OutputError(f"{escape(path)}: cannot be written: {why}", fatal=is_gone) from None
+                undo.callback(_remove, store, inside)
+            undo.pop_all()
+
+
+def _remove(store: Any, path: str) -> None:
+    with contextlib.suppress(OSError):
+        store.remove(path)
