@@ -1,4 +1,4 @@
-"""An S3 server of moto's in a process of its own, which can be told to answer late, or with errors, or of many objects."""
+"""An S3 server of moto's in a process of its own, which can be told to be late, to fail, and to list many objects."""
 
 import contextlib
 import json
@@ -27,7 +27,8 @@ class StoreServer:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         self.url = self._process.stdout.readline().strip()
         self.environment = {**ENVIRONMENT, "AWS_ENDPOINT_URL": self.url}
@@ -89,7 +90,8 @@ def page_of_many(query: str, many: int) -> str:
     more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{end}</NextContinuationToken>"
     more = more if end < many else "<IsTruncated>false</IsTruncated>"
     space = "http://s3.amazonaws.com/doc/2006-03-01/"
-    return f'<ListBucketResult xmlns="{space}"><Name>{MANY}</Name><KeyCount>{end - start}</KeyCount>{more}{keys}</ListBucketResult>'
+    head = f"<Name>{MANY}</Name><KeyCount>{end - start}</KeyCount>"
+    return f'<ListBucketResult xmlns="{space}">{head}{more}{keys}</ListBucketResult>'
 
 
 def serve() -> None:

@@ -41,6 +41,15 @@ def identify(head: bytes, suffix: str = "") -> str | None:
     return next((name for name, (_, test) in _FORMATS.items() if test(head, suffix.lower())), None)
 
 
+def begins_picture(head: bytes, suffix: str) -> bool:
+    """Return whether a file in a folder that begins so is a picture, or, by its suffix, one that was cut off.
+
+    >>> begins_picture(b"GIF89a", ""), begins_picture(b"<html>", ".gif"), begins_picture(b"", ".gif")
+    (True, False, True)
+    """
+    return identify(head, suffix) is not None or (suffix.lower() in SUFFIXES and is_cut_off(head))
+
+
 def is_cut_off(head: bytes) -> bool:
     """Return whether a file holds no more than a copy that was interrupted leaves: nothing, zeros, half a signature.
 

@@ -134,7 +134,7 @@ def is_picture(path: str | Path) -> bool:
         return is_named_so
     except ValueError:
         return False
-    return formats.identify(head, suffix) is not None or (is_named_so and formats.is_cut_off(head))
+    return formats.begins_picture(head, suffix)
 
 
 def check_frames(frames: Frames, header: Header) -> None:

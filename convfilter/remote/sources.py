@@ -319,10 +319,9 @@ class _RemoteWalk:
         relative = f"{folder}/{name}".lstrip("/")
         place = root.place.below(relative)
         is_certain = _is_named_so(name)
-        if not is_certain and not sniffing.passes(here[name].path, name):
+        if not sniffing.passes(here[name].path, name):
             self._search.passed_over(place.shown, NO_PICTURE)
             return
-        sniffing.has_found = True
         alike = "alike" in root.marks and f"_{self._search.unmarked}" in name
         marks = tuple(mark for mark in root.marks if mark == "marked" or alike) if name.endswith(".png") else ()
         yield RemoteSource(
@@ -343,10 +342,7 @@ class _RemoteWalk:
 
 
 class _Sniffing:
-    """Looks into objects whose names do not say that they are pictures, until a folder is known to hold one.
-
-    After that they are looked into when their turn comes, by several at once.
-    """
+    """Looks into objects until a folder is known to hold a picture; the others' turn comes when they are fetched."""
 
     def __init__(self, root: Place) -> None:
         self._store, self.has_found = root.store, False
@@ -356,9 +352,10 @@ class _Sniffing:
             return True
         try:
             head = self._store.head(path, formats.HEAD)
-        except OSError:
-            return False
-        return formats.identify(head, formats.suffix_of(name)) is not None
+        except OSError:  # fetching it will say why
+            head = b""
+        self.has_found = formats.begins_picture(head, formats.suffix_of(name))
+        return self.has_found
 
 
 def _is_named_so(name: str) -> bool:

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -52,9 +53,15 @@ class RemoteParts:
         """Return the folder on this disk that all outputs are written to, given the one that they go to."""
         return self._staging.folder if folder is not None and is_url(folder) else folder
 
-    def filtering(self, *arguments: Any) -> Filtering:
-        """Return a Filtering of these arguments that knows URLs."""
-        return RemoteFiltering(*arguments, stores=self._stores, staging=self._staging, passed_over=self._passed_over)
+    def filtering(self, jobs: int, *arguments: Any) -> Filtering:
+        """Return a Filtering of these arguments that knows URLs, and computes for so many pictures at once."""
+        return RemoteFiltering(
+            *arguments,
+            stores=self._stores,
+            staging=self._staging,
+            passed_over=self._passed_over,
+            computing=threading.Semaphore(jobs),
+        )
 
     def stop(self) -> None:
         """Let nothing be put any more."""
@@ -115,14 +122,18 @@ class Copy(os.PathLike[str]):
 
     def __fspath__(self) -> str:
         if not self._is_here:
+            from convfilter.images.reader import is_picture  # which loads numpy
+
             source = self._source
             if not source.is_certain:  # of a large file that is no picture, a little is enough
                 head = self._store.head(source.place.path, formats.HEAD)
-                if formats.identify(head, formats.suffix_of(source.place.name)) is None:
+                if not formats.begins_picture(head, formats.suffix_of(source.place.name)):
                     self._pass_over(NO_PICTURE)
             _ = self.stored  # what comes later is seen by the next run
             self._store.fetch(source.place.path, self._file)
             self._is_here = True
+            if source.root is not None and not is_picture(self._file):
+                self._pass_over(NO_PICTURE)
             if source.marks and read_mark(self._file) in source.marks:
                 self._pass_over("made by convfilter")
         return self._file
@@ -150,6 +161,7 @@ class RemoteFiltering(Filtering):
     stores: Stores = field(kw_only=True)
     staging: Staging = field(kw_only=True)
     passed_over: Callable[[str, str], None] = field(kw_only=True)
+    computing: threading.Semaphore = field(kw_only=True)  # what is fetched and put takes no core
 
     def result(self, entry: Source | Problem) -> Result | None:
         if not isinstance(entry, RemoteSource):
@@ -247,16 +259,20 @@ class RemoteFiltering(Filtering):
                 version=source.copy.stored.version or "unknown",
             )  # fmt: skip
         if not any(map(is_url, paths.values())):
-            return replace(super()._make(plain, file, paths), source=source.path)
+            return replace(self._compute(plain, file, paths), source=source.path)
         staged = {key: self.staging.invent(path) for key, path in paths.items()}
         try:
-            result = super()._make(plain, file, staged)
+            result = self._compute(plain, file, staged)
             if result.status == "done":
                 self._put(staged, paths)
         finally:
             for path in staged.values():
                 unlink(path)
         return replace(result, source=source.path)
+
+    def _compute(self, source: Source, file: Input, paths: dict[Key, str]) -> Result:
+        with self.computing:
+            return super()._make(source, file, paths)
 
     def _put(self, staged: Mapping[Key, str], paths: Mapping[Key, str]) -> None:
         """Put all outputs of a picture; where one cannot be put, those before it are removed."""

@@ -28,6 +28,7 @@ from convfilter.run.workers import Workers, can_fork
 if TYPE_CHECKING:  # it loads fsspec
     from convfilter.run.remote import RemoteParts
 
+WAITING = 4  # pictures behind URLs that are fetched or put while one is computed with
 AHEAD = 32  # pictures a worker that may be done before their turn: one slow picture should not let the others wait
 
 
@@ -66,13 +67,15 @@ class Runner:
         threads, workers = (jobs, 1) if len(first) < 2 else (1, jobs)
         plan.check(several=len(first) > 1 or self._shard is not None)
         renderer = once(partial(load_renderer, pipeline, options, threads, device))
-        make = self._remote.filtering if self._remote else Filtering
+        make = partial(self._remote.filtering, workers) if self._remote else Filtering
         self._filtering = make(pipeline, options, plan.paths, plan.target, self._writer, self._budget, renderer)
         self._processes = None
         if workers > 1 and device == "cpu" and can_fork():
             with contextlib.suppress(OSError):  # threads do it as well, only slower
                 self._processes = Workers(self._filtering)
                 self._filtering = replace(self._filtering, elsewhere=self._processes.write)
+        if self._remote:
+            workers *= WAITING
         self._entries, self._workers = chain(first, entries), workers
 
     def results(self) -> Iterator[Result]:

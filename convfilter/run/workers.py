@@ -43,10 +43,10 @@ def can_fork() -> bool:
     What torch has computed may have left threads that a copy would wait for; only Linux tells that there are none.
     Those of fsspec wait for the network, and a copy does without.
     """
-    others = [one for one in threading.enumerate() if not one.name.startswith(("fsspecIO", "asyncio_"))]
-    if sys.platform not in ("linux", "darwin") or len(others) > 1:
+    waiting = sum(thread.name.startswith(("fsspecIO", "asyncio_")) for thread in threading.enumerate())
+    if sys.platform not in ("linux", "darwin") or threading.active_count() > 1 + waiting:
         return False
-    return "torch" not in sys.modules or (sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1)
+    return "torch" not in sys.modules or (sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1 + waiting)
 
 
 class Workers:
@@ -58,7 +58,7 @@ class Workers:
     def __init__(self, filtering: Filtering) -> None:
         self._filtering = filtering
         self._lock = threading.Lock()  # of the base, which is asked for one worker at a time
-        self._mine = threading.local()
+        self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
         self._stopped = False
         self._base, theirs = socket.socketpair()
@@ -77,16 +77,24 @@ class Workers:
         Raises:
             InputError: its worker was killed, or the run stopped. OutputError: an output cannot get its name.
         """
-        worker = getattr(self._mine, "worker", None) or self._start()
+        try:
+            worker = self._idle.pop()
+        except IndexError:
+            worker = self._start()
         if worker is None:  # no process is to be had: this thread does it
             return self._filtering.write(source, file, paths)
         try:
-            return worker.write(source, file, paths, self._filtering)
+            result = worker.write(source, file, paths, self._filtering)
         except EOFError:
             self._forget(worker)
             if self._stopped:
                 raise InputError("the run was stopped") from None
             raise InputError("the process that worked on it was killed; memory may be short") from None
+        except BaseException:
+            self._idle.append(worker)
+            raise
+        self._idle.append(worker)
+        return result
 
     def stop(self) -> None:
         """Kill all workers, whose temporary files are then removed; any thread may call this."""
@@ -105,7 +113,7 @@ class Workers:
         threading.Thread(target=os.waitpid, args=(self._process, 0), daemon=True).start()
 
     def _start(self) -> "_Worker | None":
-        """Return a new worker of this thread, or None where there can be none."""
+        """Return a new worker, or None where there can be none."""
         ours, theirs = socket.socketpair()
         with theirs, self._lock:
             try:
@@ -118,7 +126,7 @@ class Workers:
             if self._stopped:
                 raise InputError("the run was stopped")
             return None
-        self._mine.worker = worker = _Worker(process, Channel(ours))
+        worker = _Worker(process, Channel(ours))
         self._all.add(worker)
         if self._stopped:  # which may have seen only those before this one
             self.stop()
@@ -126,7 +134,6 @@ class Workers:
 
     def _forget(self, worker: "_Worker") -> None:
         self._all.discard(worker)
-        self._mine.worker = None
         worker.channel.close()
 
 
