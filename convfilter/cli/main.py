@@ -275,7 +275,9 @@ def compare(
                 help="The file of weights to write, a .safetensors.")  # fmt: skip
 @options.option(RUNNING, "--steps", type=click.IntRange(1, 100_000), default=300, show_default=True, metavar="N",
                 help="The most steps; it ends earlier where they no longer help.")  # fmt: skip
-@options.of_run("white", "background", "weights", "prefix", "seed", "no_clobber")
+@options.of_run(
+    "mode", "white", "mean", "std", "normalize", "background", "weights", "prefix", "until", "seed", "no_clobber"
+)
 @options.PRESETS_FILE
 @options.option(RUNNING, "-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error.")
 @click.pass_context
@@ -285,14 +287,16 @@ def fit(
 ) -> None:  # fmt: skip
     """Learn the weights with which PIPELINE makes AFTER of BEFORE, and write them to a file that --weights takes.
 
-    A picture that this program has written counts as the floats that it was made of. The weights begin as PIPELINE
-    gives them, else with PyTorch's random ones.
+    A picture that this program has written counts as the floats that it was made of. Where PIPELINE gives several
+    channels, each BEFORE is followed by a picture for each, or by one in colour for three. The weights begin as
+    PIPELINE gives them, else with PyTorch's random ones.
 
     \b
     Examples:
       convfilter edge photo.png
       convfilter fit 'Conv2d(1, 1, 5)' photo.png photo_edge.png -o learned.safetensors
       convfilter run 'Conv2d(1, 1, 5)' other.png --weights learned.safetensors
+      convfilter fit 'Conv2d(3, 3, 3)' photo.png warmer.png --mode RGB -o warm.safetensors
     """
     chosen = _take_options(kwargs)
     parsed = _prepare(parse(pipeline, presets=_presets(ctx, presets_file)), chosen, quiet=quiet)

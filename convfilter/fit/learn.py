@@ -51,7 +51,9 @@ def learn(
     Raises:
         UsageError: the pipeline has no weights that could be learnt. InputError: the loss has become NaN or infinite.
     """
-    network = build(pipeline, seed=seed)
+    channels = pairs[0].before.shape[1]
+    pipeline = pipeline.settle(channels)
+    network = build(pipeline, seed=seed, channels=channels)
     chosen = {
         f"{number}.{name}": nn.Parameter(getattr(network[number], name).detach().clone())
         for number, layer in enumerate(pipeline.layers)

@@ -1,5 +1,6 @@
 """Pictures before and after as tensors: what a pipeline gets, and what it should give."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,24 +10,28 @@ from torch import Tensor
 from convfilter.engine.build import to_tensor
 from convfilter.errors import InputError, UsageError, escape
 from convfilter.explain.layer_table import peak_bytes
-from convfilter.gray.input_values import InputValues
 from convfilter.images import png
-from convfilter.images.reader import Picture, read_pictures
+from convfilter.images.reader import Mode, Picture, read_header, read_pictures
 from convfilter.language.pipeline import Pipeline
 from convfilter.numbers import show_bytes
 from convfilter.run.budget import available
+from convfilter.run.options import Options
 
 TIMES = 4  # how many times the memory of the plain computation its gradients take
+GRAY_MODES = ("1", "L", "LA", "La", "I", "F")
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """An input 1x1xHxW, and the output that it should give; ``black`` and ``white`` are where that is cut off."""
+    """An input (1, C, H, W), and the output that it should give; ``black`` and ``white`` are where that is cut off.
+
+    They are numbers, or one a channel.
+    """
 
     before: Tensor
     after: Tensor
-    black: float
-    white: float
+    black: float | Tensor
+    white: float | Tensor
 
     def residual(self, y: Tensor) -> Tensor:
         """Return how far an output is from what it should be: 0 where that lies beyond black or white, as it does."""
@@ -34,53 +39,92 @@ class Pair:
         return (y - self.after).masked_fill(beyond, 0.0)
 
 
-def read_pair(pipeline: Pipeline, before: str, after: str, inputs: InputValues, background: str) -> Pair:
+def group_pictures(channels: int, pictures: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return each BEFORE with its AFTERs: one for each of so many ``channels``, or for three of them one in colour.
+
+    Raises:
+        UsageError: the pictures do not come out even. InputError: one cannot be read; names the file.
+    """
+    groups = []
+    rest = list(pictures)
+    while rest:
+        before, *rest = rest
+        count = 1 if channels == 3 and rest and _is_colour(rest[0]) else channels
+        if len(rest) < count:
+            if channels == 1:
+                raise UsageError(f"fit takes pictures in pairs, BEFORE and AFTER, and there are {len(pictures)}")
+            needed = f"{channels} pictures AFTER, one a channel{', or by one in colour' if channels == 3 else ''}"
+            raise UsageError(
+                f"fit: the pipeline gives {channels} channels, so BEFORE is followed by {needed}; {escape(before)} is "
+                f"followed by {len(rest)}"
+            )
+        groups.append((before, tuple(rest[:count])))
+        rest = rest[count:]
+    return groups
+
+
+def read_pair(pipeline: Pipeline, before: str, afters: Sequence[str], options: Options) -> Pair:
     """Return a pair of pictures: a PNG of this program as the floats that it was made of, others as they are.
 
-    Where the pipeline gives a smaller picture, for it does not pad, the middle of ``after`` is taken.
+    ``afters`` is a picture for each channel that the pipeline gives, or one in colour. Where the pipeline gives a
+    smaller picture, for it does not pad, the middle of these is taken.
 
     Raises:
         InputError: one cannot be read, they do not fit, or memory is too small for them; names the file.
-        UsageError: the pipeline gives several channels, or a larger picture.
     """
-    first = _read(before, background)
-    shape = (1, *first.values.shape)
-    channels, height, width = pipeline.shapes(shape)[-1]
-    if channels != 1:
-        raise UsageError(f"fit: the pipeline gives {channels} channels, and AFTER is one; let it end with one")
-    need, limit = TIMES * peak_bytes(pipeline, shape), available() * 3 // 4
+    first = _read(before, options, options.mode)
+    channels, height, width = pipeline.shapes(first.shape)[-1]
+    need, limit = TIMES * peak_bytes(pipeline, first.shape), available() * 3 // 4
     if need > limit:
         raise InputError(
             f"{escape(before)}: learning from it takes {show_bytes(need)}, and {show_bytes(limit)} can be used; "
             "cut a part out of both pictures"
         )
-    values, black, white = _floats(after, background, inputs.white)
-    top, left = values.shape[0] - height, values.shape[1] - width
-    if min(top, left) < 0 or top % 2 or left % 2 or values.shape not in (shape[1:], (height, width)):
-        raise InputError(
-            f"{escape(after)}: is {values.shape[1]}x{values.shape[0]}, and the pipeline makes {width}x{height} of "
-            f"{escape(before)}; both pictures must show the same place"
-        )
-    middle = values[top // 2 : top // 2 + height, left // 2 : left // 2 + width]
-    target = torch.from_numpy(np.ascontiguousarray(middle, np.float32))[None, None]
-    return Pair(to_tensor(first.values, first.white, inputs), target, black, white)
+    planes, ends = [], []
+    for path in afters:
+        values, black, white = _floats(path, options, "L" if len(afters) == channels else "RGB")
+        if len(values) * len(afters) != channels:
+            raise InputError(
+                f"{escape(path)}: is in colour and holds floats of three channels, where those of one are learnt from"
+            )
+        (_, high, wide), whole = values.shape, first.shape[1:]
+        top, left = high - height, wide - width
+        if min(top, left) < 0 or top % 2 or left % 2 or (high, wide) not in (whole, (height, width)):
+            raise InputError(
+                f"{escape(path)}: is {wide}x{high}, and the pipeline makes {width}x{height} of {escape(before)}; "
+                "both pictures must show the same place"
+            )
+        planes.append(values[:, top // 2 : top // 2 + height, left // 2 : left // 2 + width])
+        ends += [(black, white)] * len(values)
+    target = torch.from_numpy(np.ascontiguousarray(np.concatenate(planes), np.float32))[None]
+    black, white = torch.tensor(ends).T[:, :, None, None]
+    return Pair(to_tensor(first.values, first.white, options.inputs), target, black, white)
 
 
-def _read(path: str, background: str) -> Picture:
+def _is_colour(path: str) -> bool:
     try:
-        return next(read_pictures(path, background=background))
+        mode = read_header(path).mode
+    except InputError as error:
+        raise InputError(f"{escape(path)}: {error}") from None
+    return mode not in GRAY_MODES and not mode.startswith("I;16")
+
+
+def _read(path: str, options: Options, mode: Mode) -> Picture:
+    try:
+        return next(read_pictures(path, background=options.background, mode=mode))
     except InputError as error:
         raise InputError(f"{escape(path)}: {error}") from None
 
 
-def _floats(path: str, background: str, white: float) -> tuple[np.ndarray, float, float]:
-    """What a picture shows, and the values of its black and its white."""
-    picture = _read(path, background)
+def _floats(path: str, options: Options, mode: Mode) -> tuple[np.ndarray, float, float]:
+    """What a picture shows (C, H, W), and the values of its black and its white."""
+    picture = _read(path, options, mode)
     try:
         said = png.read_text(path)
     except InputError:  # no PNG
         said = {}
     if png.BLACK in said and png.WHITE in said:
         floats, _ = png.read_floats(path)
-        return floats, float(said[png.BLACK]), float(said[png.WHITE])
-    return picture.values * (white / picture.white), 0.0, white
+        return floats.reshape(-1, *floats.shape[-2:]), float(said[png.BLACK]), float(said[png.WHITE])
+    values = picture.values.reshape(picture.shape)
+    return values * (options.white / picture.white), 0.0, options.white

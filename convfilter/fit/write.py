@@ -11,7 +11,7 @@ from convfilter.explain.pixel.grids import Cell, Grid, write_grids
 from convfilter.files.targets import check_folder, find_target
 from convfilter.files.transaction import OutputWriter
 from convfilter.fit.learn import Learnt, learn
-from convfilter.fit.pairs import read_pair
+from convfilter.fit.pairs import group_pictures, read_pair
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.options import Options
 
@@ -27,7 +27,9 @@ def fit_files(
     steps: int = 300,
     tell: Callable[[int, float], object] = lambda step, error: None,
 ) -> Learnt:
-    """Learn the pipeline's weights from pictures, before and after by turns, and write them to a safetensors file.
+    """Learn the pipeline's weights from pictures before and after, and write them to a safetensors file.
+
+    ``pictures`` are those that ``group_pictures`` groups. Of ``options`` those hold that say how a picture is read.
 
     The file's names are those of the pipeline's ``nn.Sequential``, so that ``--weights`` finds them.
 
@@ -35,18 +37,15 @@ def fit_files(
         UsageError: the pictures are no pairs, or the output is one of them or no safetensors file.
         PipelineError, InputError, OutputError: see ``read_pair`` and ``learn``.
     """
-    if not pictures or len(pictures) % 2:
-        raise UsageError(f"fit takes pictures in pairs, BEFORE and AFTER, and there are {len(pictures)}")
+    options.check(pipeline)
     if os.path.splitext(output)[1].lower() != ".safetensors":
         raise UsageError(f"-o {escape(output)}: the weights are written as .safetensors; give it that suffix")
     if any(os.path.exists(output) and os.path.exists(one) and os.path.samefile(output, one) for one in pictures):
         raise UsageError(f"-o {escape(output)}: is a picture to learn from, and no input is replaced")
     check_folder(os.path.dirname(output))
     target = find_target(output)
-    pairs = [
-        read_pair(pipeline, before, after, options.inputs, options.background)
-        for before, after in zip(pictures[::2], pictures[1::2], strict=True)
-    ]
+    groups = group_pictures(pipeline.channels(options.channels_in), pictures)
+    pairs = [read_pair(pipeline, before, afters, options) for before, afters in groups]
     try:
         learnt = learn(pipeline, pairs, seed=options.seed, steps=steps, tell=tell)
     except InputError as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from convfilter.errors import UsageError, escape
 from convfilter.language.arguments import from_file
 from convfilter.language.pipeline import Pipeline
-from convfilter.language.resolve import Layer, give, settle
+from convfilter.language.resolve import give
 from convfilter.weights.tensors import WeightsError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def load_weights(
     from convfilter.weights.file import open_weights  # takes as long as all the rest of the language
 
     file = open_weights(path)
-    layers = list(_settled(pipeline, channels))
+    layers = list(pipeline.settle(channels).layers)
     needs = [
         _Need(number, name, shape)
         for number, layer in enumerate(layers)
@@ -77,17 +77,6 @@ def load_weights(
         given.read()
         layers[match.layer] = give(layers[match.layer], {match.tensor: given})
     return replace(pipeline, layers=tuple(layers)), matches
-
-
-def _settled(pipeline: Pipeline, channels: int) -> tuple[Layer, ...]:
-    if not any(layer.entry.lazy for layer in pipeline.layers):
-        return pipeline.layers
-    pipeline.channels(channels)
-    layers = []
-    for layer in pipeline.layers:
-        layers.append(settle(layer, channels))
-        channels = layer.effect.channels(channels)
-    return tuple(layers)
 
 
 def _match(pipeline: Pipeline, file: "WeightsFile", needs: list[_Need], prefix: str | None) -> tuple[Match, ...]:

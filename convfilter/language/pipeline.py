@@ -9,7 +9,7 @@ from convfilter.language import grammar
 from convfilter.language.arguments import signature
 from convfilter.language.grammar import File
 from convfilter.language.presets import PRESETS, Preset
-from convfilter.language.resolve import Layer, look_up
+from convfilter.language.resolve import Layer, look_up, settle
 from convfilter.layers.entry import Computes
 from convfilter.layers.shapes import Shape
 
@@ -96,6 +96,24 @@ class Pipeline:
         for number, layer in enumerate(self.layers):
             c = _channels(layer, c, is_first=number == 0)
         return c
+
+    def settle(self, channels: int) -> "Pipeline":
+        """Return the pipeline with its lazy layers as those that they are for a picture of so many ``channels``.
+
+        Raises:
+            PipelineError: a layer does not take what comes in.
+
+        >>> print(parse("LazyConv2d(8, 3) | ReLU").settle(3))
+        Conv2d(3, 8, 3) | ReLU()
+        """
+        if not any(layer.entry.lazy for layer in self.layers):
+            return self
+        self.channels(channels)
+        layers = []
+        for layer in self.layers:
+            layers.append(settle(layer, channels))
+            channels = layer.effect.channels(channels)
+        return replace(self, layers=tuple(layers))
 
     def for_gray(self) -> "Pipeline":
         """Return the pipeline with the kernels of its first layer summed over red, green and blue: it takes gray.
