@@ -6,6 +6,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ConvfilterError",
     "Explanation",
+    "FileList",
     "InputError",
     "OutputError",
     "Pipeline",
@@ -19,6 +20,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from convfilter.errors import ConvfilterError, InputError, OutputError, PipelineError, UsageError
+    from convfilter.files.listed import FileList
     from convfilter.notebook.pipeline import Explanation, Pipeline, parse
     from convfilter.run.api import Run, run_files
     from convfilter.run.result import Result
@@ -30,7 +32,7 @@ else:  # loaded when they are asked for: the program must hear a Ctrl-C before i
         from importlib import import_module
 
         homes = dict.fromkeys(("Explanation", "Pipeline", "parse"), "notebook.pipeline")
-        homes |= {"Run": "run.api", "run_files": "run.api", "Result": "run.result"}
+        homes |= {"Run": "run.api", "run_files": "run.api", "Result": "run.result", "FileList": "files.listed"}
         return getattr(import_module(f"convfilter.{homes.get(name, 'errors')}"), name)
 
 

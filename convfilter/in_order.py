@@ -1,14 +1,17 @@
 """Runs a function over items on threads, a bounded number ahead, and gives its values in the items' order."""
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from queue import Empty, Full, Queue
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
+AT_HAND = 64  # items that are taken before they are wanted
 GRACE = 0.2  # seconds that what is under way gets at a stop
 
 
@@ -20,7 +23,7 @@ def map_in_order(
     ahead: int = 2,
     stopped: threading.Event | None = None,
 ) -> Iterator[Value]:
-    """Yield ``function(item)`` for each item, in order; the items are taken as they are needed.
+    """Yield ``function(item)`` for each item, in order; the items are taken as they are needed, and None is none.
 
     At most ``ahead`` items a worker are begun before their turn. When ``stopped`` is set, from any thread, nothing more
     is begun. What is done then, or within GRACE, is still yielded; what runs on is left behind.
@@ -33,7 +36,8 @@ def map_in_order(
     pool = ThreadPoolExecutor(workers, "convfilter")
     try:
         for item in items:
-            begun.append(pool.submit(function, item))
+            if item is not None:
+                begun.append(pool.submit(function, item))
             while begun and (begun[0].done() or len(begun) > ahead * workers) and _wait(begun[0], stopped):
                 yield begun.popleft().result()
             if stopped.is_set():
@@ -45,6 +49,49 @@ def map_in_order(
         yield from (future.result() for future in running if future.done())
     finally:
         pool.shutdown(wait=not stopped.is_set(), cancel_futures=True)
+
+
+def without_waiting(items: Iterable[Item], seconds: float) -> Iterator[Item | None]:
+    """Yield the items, and None whenever none comes for so many seconds; they are taken in a thread of their own.
+
+    >>> list(without_waiting([1, 2], 60))
+    [1, 2]
+    """
+    taken: Queue[tuple[Item] | None] = Queue(AT_HAND)  # None after the last
+    errors: list[BaseException] = []
+    is_wanted = True
+
+    def put(value: tuple[Item] | None) -> None:
+        while is_wanted:
+            with contextlib.suppress(Full):
+                taken.put(value, timeout=1)
+                return
+
+    def take() -> None:
+        try:
+            for item in items:
+                put((item,))
+                if not is_wanted:
+                    return
+        except BaseException as error:
+            errors.append(error)
+        put(None)
+
+    threading.Thread(target=take, name="convfilter-items", daemon=True).start()
+    try:
+        while True:
+            try:
+                value = taken.get(timeout=seconds)
+            except Empty:
+                yield None
+                continue
+            if value is None:
+                break
+            yield value[0]
+        if errors:
+            raise errors[0]
+    finally:
+        is_wanted = False
 
 
 def _wait(future: Future[Value], stopped: threading.Event) -> bool:

@@ -1,7 +1,9 @@
 import threading
 import time
 
-from convfilter.in_order import map_in_order
+import pytest
+
+from convfilter.in_order import map_in_order, without_waiting
 
 
 def test_map_in_order_keeps_the_order_and_works_only_so_far_ahead():
@@ -49,3 +51,28 @@ def test_map_in_order_closes_the_walk_it_takes_from():
     assert next(results) == "0"
     del results
     assert closed.wait(5)
+
+
+def test_what_comes_late_keeps_nothing_waiting():
+    gate = threading.Event()
+
+    def items():
+        yield 1
+        gate.wait(20)
+        yield 2
+
+    results = map_in_order(abs, without_waiting(items(), 0.01), workers=2)
+    assert next(results) == 1
+    gate.set()
+    assert list(results) == [2]
+
+
+def test_a_fault_of_what_comes_late_is_raised_where_it_is_wanted():
+    def items():
+        yield 1
+        raise ValueError("broken")
+
+    late = without_waiting(items(), 60)
+    assert next(late) == 1
+    with pytest.raises(ValueError, match="broken"):
+        next(late)

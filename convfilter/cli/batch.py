@@ -15,6 +15,7 @@ from convfilter.cli.console import Console
 from convfilter.cli.show import Terminal, check_show
 from convfilter.cli.together import finish_together
 from convfilter.errors import UsageError
+from convfilter.files.listed import FileList
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.api import Run, run_files
 from convfilter.run.options import Options
@@ -26,7 +27,7 @@ LAST_WORDS = 0.4  # seconds that a stopped run may take to tidy up, and then to 
 
 def run_batch(
     pipeline: Pipeline,
-    inputs: tuple[str, ...],
+    inputs: tuple[str, ...] | FileList,
     options: Options,
     *,
     as_json: bool,

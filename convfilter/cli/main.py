@@ -16,6 +16,7 @@ from convfilter.cli.bundled import find_topics
 from convfilter.cli.markdown import lay_out
 from convfilter.cli.warm import warm
 from convfilter.errors import ConvfilterError, InputError, OutputError, UsageError, did_you_mean, escape, tidy
+from convfilter.files.listed import FileList
 from convfilter.files.targets import check_ending
 from convfilter.gray.scale import SCALES
 from convfilter.language.continuations import complete_pipeline
@@ -500,12 +501,19 @@ def _user_presets(file: str | None) -> Mapping[str, Preset]:
 def _run(ctx: click.Context, pipeline: Pipeline, inputs: tuple[str, ...], kwargs: dict) -> None:
     chosen = _take_options(kwargs)
     pipeline = _prepare(pipeline, chosen, quiet=kwargs["quiet"], verbose=kwargs["verbose"])
+    files_from = kwargs.pop("files_from")
+    if files_from is not None and inputs:
+        raise UsageError(f"--files-from names the inputs; leave out {escape(inputs[0])}, or put it into the list")
     if kwargs.pop("code"):
+        if files_from is not None:
+            raise UsageError("--code prints a script for one picture; name it instead of --files-from")
         from convfilter.export.script import write_script
 
         click.echo(write_script(pipeline, *inputs, options=chosen), nl=False)
         return
-    if not inputs:
+    if files_from is not None:
+        inputs = FileList(files_from, null=kwargs["null"])
+    elif not inputs:
         raise click.UsageError("Missing argument 'INPUT...': a picture, a folder, or - for standard input.", ctx)
     from convfilter.cli.batch import run_batch
 

@@ -14,7 +14,7 @@ from convfilter.errors import ConvfilterError
 from convfilter.language.grammar import Constant, Items, read_value
 from convfilter.language.presets import Preset
 from convfilter.language.resolve import CONVOLUTION_OPTIONS, takes_convolution_options
-from convfilter.run.options import DEFAULTS, GROUPS, PIPELINE, RUNNING, SETTINGS, flags
+from convfilter.run.options import DEFAULTS, GROUPS, PICTURES_IN, PIPELINE, RUNNING, SETTINGS, flags
 
 
 class Option(click.Option):
@@ -139,6 +139,8 @@ def of_run(*names: str) -> Callable:
                 choices = [str(choice) for choice in setting.choices]
                 read = Checked(setting.read, choices, setting.metavar)
                 kind = {"type": read, "metavar": setting.metavar or None}
+            if setting.multiple:
+                kind |= {"multiple": True, "type": Checked(lambda value, read=setting.read: read(value)[0])}
             command = option(setting.group, *flags(name), name, default=default, help=text, **kind)(command)
         return command
 
@@ -168,9 +170,13 @@ CODE = option(RUNNING, "--code", is_flag=True,
 SHOW = option(RUNNING, "--show", is_flag=True,
               help="Draw the pictures written in the terminal, on standard error.")  # fmt: skip
 
+FILES_FROM = option(PICTURES_IN, "--files-from", metavar="FILE",
+                    help="Read the inputs' names from FILE, or - for standard input, one a line; see -0.")  # fmt: skip
+
 PRINTING = (
     option(RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object a picture instead of paths."),
-    option(RUNNING, "-0", "--null", is_flag=True, help="End each printed path with NUL, for xargs -0."),
+    option(RUNNING, "-0", "--null", is_flag=True,
+           help="Names end with NUL: those printed, for xargs -0, and those of --files-from, for find -print0."),
     SHOW,
     CODE,
     option(RUNNING, "--progress", type=click.Choice(["auto", "plain", "none"]), default="auto", show_default=True,
@@ -183,7 +189,7 @@ PRINTING = (
 
 def shared(command: Callable) -> Callable:
     """Add the options that presets and ``run`` share."""
-    for add in reversed([of_run(*SETTINGS), PRESETS_FILE, *PRINTING]):
+    for add in reversed([FILES_FROM, of_run(*SETTINGS), PRESETS_FILE, *PRINTING]):
         command = add(command)
     return command
 

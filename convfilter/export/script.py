@@ -22,7 +22,8 @@ FOLLOWED = {  # what a script does as the program does
     "recombine", "seed", "std", "until", "vmax", "vmin", "weights", "white",
 }  # fmt: skip
 NO_MATTER = {  # what changes none of one picture's pixels
-    "compress", "dry_run", "exact", "fail_fast", "jobs", "max_memory", "max_pixels", "metadata", "recursive",
+    "compress", "dry_run", "exact", "exclude", "fail_fast", "include", "jobs", "max_memory", "max_pixels", "metadata",
+    "recursive",
 }  # fmt: skip
 ALIKE = {"format": "png", "frames": 0, "scale": "channel"}  # of other options, what comes to the same as the default
 

@@ -36,6 +36,11 @@ def is_whole(path: str) -> bool:
         return begins is _SVG or _has_all_rows(file)
 
 
+def is_ours(path: str) -> bool:
+    """Return whether a file is a PNG that says convfilter has made it."""
+    return path.lower().endswith(".png") and read_mark(path) == "marked"
+
+
 def is_foreign(path: str) -> bool:
     """Return whether there is a file at this path that convfilter has not made, as far as its content tells.
 

@@ -3,10 +3,13 @@
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from convfilter.errors import escape
+from convfilter.files.existing import is_ours
 from convfilter.files.output_folders import OutputFolders
 from convfilter.files.paths import describe_error, describe_kind, kind_of
+from convfilter.files.patterns import ALL, Patterns
 from convfilter.files.walk import FolderWalk, Problem, Search, Source
 
 Identity = tuple[int | str, ...]  # what all paths of one file or folder share
@@ -23,19 +26,22 @@ def find_sources(
     filter: str = "filtered",
     extension: bool = False,
     metadata: bool = True,
+    patterns: Patterns = ALL,
+    resumed: bool = False,
     passed_over: Callable[[str, str], None] = lambda path, reason: None,
 ) -> "Sources":
     """Return the sources that files, folders and "-" name, to be iterated once: each a Source, or a Problem.
 
     Named files and folders are looked at here; folders are listed one at a time, as the iteration reaches them, files
-    first. ``output`` is the value of -o; for it, ``filter`` and ``extension`` see OutputFolders.
+    first. ``output`` is the value of -o; for it, ``filter`` and ``extension`` see OutputFolders. ``patterns`` say which
+    files in folders are wanted. ``resumed`` is true where named files that convfilter has made are no inputs.
     ``passed_over(path, reason)`` is called for what is no input: hidden and temporary files, what is no picture, the
     same file once more, and pictures made by convfilter where outputs of this run go to the same folder, or where it
     holds others too.
     Without ``metadata`` in the outputs, those among inputs are known by looks and names: a PNG with nothing but pixels,
     called after the filter or a neighbour. UsageError where a folder has no folder beside it.
     """
-    named = Named(list(dict.fromkeys(inputs)), passed_over)
+    named = Named(list(dict.fromkeys(inputs)), passed_over, resumed)
     output_folders = OutputFolders(
         list(named.files.values()),
         list(named.folders.values()),
@@ -44,7 +50,7 @@ def find_sources(
         extension=extension,
         alone=len(named.entries) == 1,
     )
-    search = Search(is_picture, recursive, extension, None if metadata else filter, passed_over)
+    search = Search(is_picture, recursive, extension, None if metadata else filter, passed_over, patterns)
     return Sources(named, output_folders, FolderWalk(named.found, search, output_folders, named.is_file))
 
 
@@ -67,6 +73,9 @@ class Sources:
     def __iter__(self) -> Iterator[Source | Problem]:
         for entry in self._named.entries:
             if isinstance(entry, Problem):
+                if "\0" not in entry.path:
+                    folder, labels = self._output_folders.of_file(entry.path)
+                    entry = replace(entry, folder=folder, labels=labels)
                 yield entry
             else:
                 yield from self._find(entry)
@@ -87,7 +96,7 @@ class Sources:
             found = os.stat(path)
         except (OSError, ValueError):
             return False
-        return stat.S_ISREG(found.st_mode) and (self._named.is_file(path, found) or self._walk.is_input(path, found))
+        return stat.S_ISREG(found.st_mode) and (self._named.is_input(path, found) or self._walk.is_input(path, found))
 
 
 class Named:
@@ -96,8 +105,8 @@ class Named:
     ``entries`` has them in order: the key of a file or folder, or a Problem.
     """
 
-    def __init__(self, inputs: list[str], passed_over: Callable[[str, str], None]) -> None:
-        self._passed_over = passed_over
+    def __init__(self, inputs: list[str], passed_over: Callable[[str, str], None], resumed: bool) -> None:
+        self._passed_over, self._resumed = passed_over, resumed
         self.files: dict[Identity, str] = {}  # the path that each goes by
         self.folders: dict[Identity, str] = {}
         self.found: dict[str, os.stat_result] = {}  # of the folders
@@ -106,7 +115,11 @@ class Named:
 
     def is_file(self, path: str, found: os.stat_result) -> bool:
         """Return whether the file at this path was named."""
-        return (found.st_dev, found.st_ino) in self._inodes and _identity(path, found) in self.files
+        return (found.st_dev, found.st_ino) in self._inodes and identify(path, found) in self.files
+
+    def is_input(self, path: str, found: os.stat_result) -> bool:
+        """Return whether the file at this path was named, and is taken."""
+        return self.is_file(path, found) and not (self._resumed and is_ours(path))
 
     def _look(self, text: str) -> Identity | Problem | None:
         """Return the identity of a file or folder, or a problem; None for what was named before."""
@@ -116,8 +129,7 @@ class Named:
         try:
             found = os.stat(text)
         except (OSError, ValueError) as error:
-            reason = "is a link to nothing" if _is_dead_link(text) else describe_error(error)
-            return Problem(text, reason, kind_of(error))
+            return Problem(text, describe_missing(text, error), kind_of(error))
         if stat.S_ISDIR(found.st_mode):
             identity: Identity = ("folder", found.st_dev, found.st_ino)
             if identity in self.folders:
@@ -132,10 +144,10 @@ class Named:
             self.files[identity] = text
             return identity
         if not stat.S_ISREG(found.st_mode):
-            return Problem(text, f"{describe_kind(found)}; expected the file of a picture, or a folder", "picture")
+            return Problem(text, describe_other(found), "picture")
         if not os.access(text, os.R_OK):
             return Problem(text, "Permission denied", "denied")
-        identity = _identity(text, found)
+        identity = identify(text, found)
         if identity in self.files:
             before = self.files[identity]
             self.files[identity] = min(text, before, key=_plainness)  # whichever came first
@@ -144,7 +156,7 @@ class Named:
         return identity
 
 
-def _identity(path: str, found: os.stat_result) -> Identity:
+def identify(path: str, found: os.stat_result) -> Identity:
     """Return what all paths of one file share; hard links are files of their own."""
     key = (found.st_dev, found.st_ino)
     return key if found.st_nlink == 1 else (*key, os.path.realpath(path))
@@ -154,8 +166,14 @@ def _plainness(path: str) -> tuple[bool, int, str]:
     return os.path.realpath(path) != os.path.abspath(path), len(path), path
 
 
-def _is_dead_link(path: str) -> bool:
+def describe_missing(path: str, error: OSError | ValueError) -> str:
+    """Return why there is nothing to read at a path."""
     try:
-        return os.path.islink(path)
+        return "is a link to nothing" if os.path.islink(path) else describe_error(error)
     except ValueError:
-        return False
+        return describe_error(error)
+
+
+def describe_other(found: os.stat_result) -> str:
+    """Return why what is neither file nor folder nor pipe is no input."""
+    return f"{describe_kind(found)}; expected the file of a picture, or a folder"

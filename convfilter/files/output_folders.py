@@ -61,7 +61,10 @@ class OutputFolders:
         return self._roots[root]
 
     def of_file(self, path: str) -> tuple[str, tuple[str, ...]]:
-        """Return the folder that a named file's outputs go to, and the labels they may have, the best first."""
+        """Return the folder that a named file's outputs go to, and the labels they may have, the best first.
+
+        A file that is not there is not among those that keep others from a label.
+        """
         folder = self._folder(path)
         real = self._real(folder)
         if self._output is None and any(map(self.is_for_outputs, (real, *above(real)))):
@@ -70,7 +73,7 @@ class OutputFolders:
             )  # among the outputs of a folder, which know no others
 
         def rivals(label: str) -> Iterator[tuple[str, bool]]:
-            for other, theirs in self._claims[self._key(path, label)]:
+            for other, theirs in self._claims.get(self._key(path, label), ()):
                 if other != path:
                     yield theirs, theirs == self._labels(other)[0]
 
@@ -93,11 +96,7 @@ class OutputFolders:
         return any(real == tree or is_same(real, tree) for tree in self._trees.get(fold(real), ()))
 
     def _folder(self, path: str) -> str:
-        if self._output is not None:
-            return self._output
-        folder = os.path.dirname(path)
-        no_place = ("/dev", "/proc", "http://", "https://")  # a shell's pipe, and the web
-        return "" if folder.startswith(no_place) else folder
+        return folder_of(path) if self._output is None else self._output
 
     def _labels(self, path: str) -> list[str]:
         """Return what a file's outputs may be labelled: photo, photo.png, and among those of -o folder_photo.png."""
@@ -127,6 +126,13 @@ class OutputFolders:
             if trees[real] > 1 or any(up in trees for up in above(real)):
                 placed[root] = hashed(folder, root)
         return placed
+
+
+def folder_of(path: str) -> str:
+    """Return the folder that a file's outputs go to where there is no -o."""
+    folder = os.path.dirname(path)
+    no_place = ("/dev/", "/proc/", "http://", "https://")  # a shell's pipe, and the web
+    return "" if f"{folder}/".startswith(no_place) else folder
 
 
 def beside(root: str, filter: str) -> str:

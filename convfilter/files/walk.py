@@ -13,6 +13,7 @@ from convfilter.files.existing import read_mark
 from convfilter.files.labels import Listing, choose_labels, folder_label
 from convfilter.files.output_folders import OutputFolders
 from convfilter.files.paths import above, describe_error, describe_kind, fold, kind_of, split_name
+from convfilter.files.patterns import ALL, LEFT_OUT, Patterns
 
 NO_PICTURE = "not a picture"  # the reason for which most other files are passed over
 PASSED = re.compile(r"\..*|~\$.*|#.*#|.*(~|\.(tmp|temp|part|partial|crdownload|download|swp|bak))", re.I | re.S)
@@ -45,11 +46,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Problem:
-    """An input that cannot be read, and why; ``kind`` is a word for programs, as errors have it."""
+    """An input that cannot be read, and why; ``kind`` is a word for programs, as errors have it.
+
+    ``folder`` and ``labels`` say where its outputs would have gone, as those of Source do; a folder has no labels.
+    """
 
     path: str
     reason: str
     kind: str
+    folder: str | None = None
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class Search:
     extension: bool  # whether output names hold {ext}
     unmarked: str | None  # the filter's name, where outputs carry no mark of ours
     passed_over: Callable[[str, str], None]
+    patterns: Patterns = ALL
 
 
 @dataclass(frozen=True)
@@ -111,8 +118,8 @@ class FolderWalk:
 
     def walk(self, path: str) -> Iterator[Source | Problem]:
         """Yield the sources in a named folder, its own files before those of its sub-folders."""
-        root = self._roots[path]
-        holds_pictures = False
+        root, wanted = self._roots[path], self._search.patterns
+        holds_pictures = some_are_left_out = False
         stack = [iter([(root.path, root.real, "", self._output_folders.of_root(root.path))])]
         while stack:
             visit = next(stack[-1], None)
@@ -124,9 +131,10 @@ class FolderWalk:
                 if not self._is_new(root, path, real):
                     holds_pictures = True  # as far as is known: they are another walk's, or outputs
                     continue
-                listing, folders = _scan(path, self._search.passed_over)
+                listing, folders = scan(path, self._search.passed_over)
             except OSError as error:
-                yield Problem(path, f"the folder cannot be listed: {describe_error(error)}", kind_of(error))
+                words = f"the folder cannot be listed: {describe_error(error)}"
+                yield Problem(path, words, kind_of(error), folder)
                 if not os.path.isdir(root.path):
                     return
                 continue
@@ -134,19 +142,24 @@ class FolderWalk:
             for name in listing.names:
                 full = os.path.join(path, name)
                 reason = self._reason(root, path, name) or self._note_link(full)
-                holds_pictures = holds_pictures or reason != NO_PICTURE
+                if reason is None and not wanted.take(relative + name):
+                    reason, some_are_left_out = LEFT_OUT, True
+                holds_pictures = holds_pictures or reason not in (NO_PICTURE, LEFT_OUT)
                 if reason is None:
                     labels = self._labels(root, path, name, listing)
                     yield Source(full, root.path, relative + name, folder, labels, name)
                 elif os.path.isdir(path):
                     self._search.passed_over(full, reason)
                 else:
-                    yield Problem(path, "the folder vanished while the pictures in it were filtered", "missing")
+                    words = "the folder vanished while the pictures in it were filtered"
+                    yield Problem(path, words, "missing", folder)
                     break
             stack.append(self._below(root, path, real, relative, folder, folders))
         if not holds_pictures:
+            left = " that --include and --exclude leave" if some_are_left_out else ""
             below = "" if self._search.recursive else "; -r looks into its sub-folders"
-            yield Problem(root.path, f"no picture was found in it{below}", "empty")
+            words = f"no picture was found in it{left}{below}"
+            yield Problem(root.path, words, "empty", self._output_folders.of_root(root.path))
 
     def _is_new(self, root: _Root, path: str, real: str) -> bool:
         """Return whether a folder is to be walked here and now, and note that it has been."""
@@ -170,6 +183,9 @@ class FolderWalk:
             child, child_real = os.path.join(path, name), os.path.join(real, name)
             if not self._search.recursive:
                 self._search.passed_over(child, "is a folder, and there is no -r")
+                continue
+            if not self._search.patterns.enter(relative + name):
+                self._search.passed_over(child, LEFT_OUT)
                 continue
             if os.path.islink(child):
                 child_real = os.path.realpath(child)
@@ -269,12 +285,12 @@ class FolderWalk:
         real = os.path.realpath(path)
         last, listing = self._last
         if last != real:
-            listing, _ = _scan(real)
+            listing, _ = scan(real)
             self._last = (real, listing)
         return listing
 
 
-def _scan(path: str, passed_over: Callable[[str, str], None] = lambda path, reason: None) -> tuple[Listing, list[str]]:
+def scan(path: str, passed_over: Callable[[str, str], None] = lambda path, reason: None) -> tuple[Listing, list[str]]:
     """Return the names of the files (and all else), and of the folders, that are not hidden or temporary."""
     files: list[str] = []
     folders: list[str] = []

@@ -17,6 +17,7 @@ from convfilter.files.inputs import Identity, Named, Sources
 from convfilter.files.labels import Listing, choose_labels, folder_label
 from convfilter.files.output_folders import OutputFolders
 from convfilter.files.paths import describe_error, fold, kind_of, split_name
+from convfilter.files.patterns import ALL, LEFT_OUT, Patterns
 from convfilter.files.walk import NO_PICTURE, PASSED, FolderWalk, Problem, Search, Source
 from convfilter.images import formats
 from convfilter.remote.store import Place, Stored, Stores
@@ -58,6 +59,8 @@ def find_sources(
     filter: str = "filtered",
     extension: bool = False,
     metadata: bool = True,
+    patterns: Patterns = ALL,
+    resumed: bool = False,
     passed_over: Callable[[str, str], None] = lambda path, reason: None,
 ) -> Sources:
     """Return the sources that URLs, files, folders and "-" name, as ``files.inputs.find_sources`` does.
@@ -65,7 +68,7 @@ def find_sources(
     Raises:
         UsageError: a URL's scheme is not known here, or a folder has no folder beside it.
     """
-    named = _Named(list(dict.fromkeys(inputs)), stores, passed_over)
+    named = _Named(list(dict.fromkeys(inputs)), stores, passed_over, resumed)
     if output is None:
         for place, is_folder in named.places.values():
             _check_beside(place, is_folder)
@@ -77,7 +80,7 @@ def find_sources(
         extension=extension,
         alone=len(named.entries) == 1,
     )
-    search = Search(is_picture, recursive, extension, None if metadata else filter, passed_over)
+    search = Search(is_picture, recursive, extension, None if metadata else filter, passed_over, patterns)
     walk = FolderWalk(named.found, search, output_folders, named.is_file)
     return _Sources(named, output_folders, walk, _RemoteWalk(named.places, search, output_folders))
 
@@ -85,10 +88,12 @@ def find_sources(
 class _Named(Named):
     """What the inputs name; ``places`` has those behind URLs, and whether they are folders, by their names."""
 
-    def __init__(self, inputs: list[str], stores: Stores, passed_over: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, inputs: list[str], stores: Stores, passed_over: Callable[[str, str], None], resumed: bool
+    ) -> None:
         self._stores = stores
         self.places: dict[str, tuple[Place, bool]] = {}
-        super().__init__(inputs, passed_over)
+        super().__init__(inputs, passed_over, resumed)
 
     def _look(self, text: str) -> Identity | Problem | None:
         if not is_url(text):
@@ -319,6 +324,9 @@ class _RemoteWalk:
         relative = f"{folder}/{name}".lstrip("/")
         place = root.place.below(relative)
         is_certain = _is_named_so(name)
+        if not self._search.patterns.take(relative):
+            self._search.passed_over(place.shown, LEFT_OUT)
+            return
         if not sniffing.passes(here[name].path, name):
             self._search.passed_over(place.shown, NO_PICTURE)
             return

@@ -4,13 +4,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Unpack
 
+from convfilter.files.listed import FileList
 from convfilter.language.pipeline import Pipeline, parse
 from convfilter.run.keywords import Keywords
 from convfilter.run.options import make_options
 from convfilter.run.result import Result
 from convfilter.run.runner import Runner
 
-Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | FileList
 
 
 class Run:
@@ -44,8 +45,11 @@ class Run:
         """Return whether a result ends the run: every further picture would fail too, or ``fail_fast`` says so."""
         return self._runner.ends_with(result)
 
-    def count(self) -> int:
-        """Return how many sources there are, by walking the folders once more, slowly: the pictures come first."""
+    def count(self) -> int | None:
+        """Return how many sources there are, by walking the folders once more, slowly: the pictures come first.
+
+        Of a list it is how many names there are, and None where that can be read once only.
+        """
         return self._runner.count()
 
 
@@ -58,10 +62,11 @@ def run_files(
 ) -> Run:
     """Return an iterator over a Result for each picture among ``inputs``, in order, as its outputs are written.
 
-    ``inputs`` are files, folders, and "-" for standard input. ``options`` are the command's long options, such as
-    ``output="out"``, ``norm="clip"``, ``jobs=1``; ``convfilter run --help`` shows all. What is wrong with one picture
-    is in its Result, and the others still run. ``passed_over(path, reason)`` is told of what a folder holds besides
-    pictures. An iteration that ends early stops the run: no output appears afterwards.
+    ``inputs`` are files, folders, and "-" for standard input, or a ``FileList``, which is read as the run goes on.
+    ``options`` are the command's long options, such as ``output="out"``, ``norm="clip"``, ``jobs=1``; ``convfilter run
+    --help`` shows all. What is wrong with one picture is in its Result, and the others still run.
+    ``passed_over(path, reason)`` is told of what a folder holds besides pictures. An iteration that ends early stops
+    the run: no output appears afterwards.
 
     Raises:
         UsageError, PipelineError: on the call itself; nothing has been written.
@@ -74,5 +79,7 @@ def run_files(
     ('dot_edge.png', (1, 2, 2), ((-9.0, 216.0),))
     """
     parsed = parse(pipeline) if isinstance(pipeline, str) else pipeline
+    if isinstance(inputs, FileList):
+        return Run(Runner(parsed, make_options(options), inputs, passed_over))
     named = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
     return Run(Runner(parsed, make_options(options), [os.fspath(path) for path in named], passed_over))

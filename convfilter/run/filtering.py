@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from convfilter import streams
 from convfilter.engine.memory import memory_errors
 from convfilter.errors import InputError, OutputError, escape
-from convfilter.files.existing import is_foreign, is_whole, read_mark
+from convfilter.files.destination import Destination, find_destination
+from convfilter.files.existing import is_foreign, is_ours, is_whole
 from convfilter.files.transaction import OutputWriter
 from convfilter.files.walk import Problem, Source
 from convfilter.images import png_keys
@@ -51,7 +52,15 @@ class Filtering:
         """Return what became of one source, whatever that is; None where it turns out to be no input."""
         start = time.perf_counter()
         result = attempt(entry, lambda: self._filter(entry))
-        return replace(result, seconds=time.perf_counter() - start)
+        destination = self._find_destination(entry) if result.status == "failed" else None
+        return replace(result, seconds=time.perf_counter() - start, destination=destination)
+
+    def _find_destination(self, entry: Source | Problem) -> Destination | None:
+        """Return where the outputs of a source go; None where -o names one file, or standard output."""
+        output = self.options.output
+        if self.target is not None or output == "-":
+            return None
+        return find_destination(output, entry.folder, entry.labels)
 
     def _filter(self, entry: Source | Problem) -> Result:
         if isinstance(entry, Problem):
@@ -150,7 +159,7 @@ class Filtering:
 
     def _is_marked(self, source: Source) -> bool:
         """Return whether a source is a PNG that convfilter has made."""
-        return source.path.lower().endswith(".png") and read_mark(source.path) == "marked"
+        return is_ours(source.path)
 
     def _tidy(self, folder: str) -> None:
         """Remove what killed runs left among outputs."""

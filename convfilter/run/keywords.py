@@ -12,6 +12,8 @@ class Keywords(TypedDict, total=False):
     """What run_files takes: the fields of ``Options``, each as a caller may give it."""
 
     recursive: bool
+    include: str | Iterable[str]
+    exclude: str | Iterable[str]
     frames: Literal["first", "all"] | int
     white: float
     background: str

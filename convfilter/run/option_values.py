@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from operator import index
 from typing import Any, Literal, TypeVar
 
+from convfilter.files.patterns import check_pattern
+
 Value = TypeVar("Value", bound=int | str)
 
 
@@ -168,6 +170,19 @@ def channels(value: Any) -> tuple[int, ...]:
     if not chosen:
         raise ValueError(f"{value!r} is no list of channels; write numbers from 0 and ranges, such as 0,3-5")
     return tuple(sorted(chosen))
+
+
+def patterns(value: Any) -> tuple[str, ...]:
+    """Return patterns of names, from one or several of them.
+
+    >>> patterns("*.jpg"), patterns(["a*", "b/"])
+    (('*.jpg',), ('a*', 'b/'))
+    """
+    given = [value] if isinstance(value, str) else value
+    try:
+        return tuple(check_pattern(text(one)) for one in given)
+    except TypeError:
+        raise ValueError(f"{value!r} is no pattern of names, nor several of them") from None
 
 
 def frames(value: Any) -> Literal["first", "all"] | int:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from convfilter.errors import UsageError, did_you_mean, escape
 from convfilter.figures.themes import THEMES
 from convfilter.files.labels import SUFFIXES
+from convfilter.files.patterns import EVERYTHING
 from convfilter.gray.input_values import NORMALIZE, InputValues
 from convfilter.gray.norm import MODES, Norm
 from convfilter.gray.scale import SCALES
@@ -34,7 +35,7 @@ class Setting:
     ``read`` takes a text or a Python value and returns what the option holds; its ValueError says what is wrong.
     ``flags`` are the command line's where they are not the name alone. ``shown`` is what --help says of the default
     where it is not the default itself. ``takes`` is the type of what Python callers may give where it is not the
-    field's own.
+    field's own. ``multiple`` is true where the command line may give it several times, and ``read`` takes all of them.
     """
 
     group: str
@@ -45,6 +46,7 @@ class Setting:
     choices: tuple[str | int, ...] = ()
     shown: str | None = None
     takes: str = ""
+    multiple: bool = False
 
 
 def option(
@@ -57,10 +59,12 @@ def option(
     metavar: str = "",
     shown: str | None = None,
     takes: str = "",
+    multiple: bool = False,
 ) -> Default:
     """Return a field of Options; for the rest see Setting."""
     read = values.one_of(choices) if choices else read
-    return field(default=default, metadata={"": Setting(group, help, read, flags, metavar, choices, shown, takes)})
+    setting = Setting(group, help, read, flags, metavar, choices, shown, takes, multiple)
+    return field(default=default, metadata={"": setting})
 
 
 def _shard(value: Any) -> str:
@@ -93,6 +97,14 @@ class Options:
     recursive: bool = option(
         False, PICTURES_IN, "Go into sub-folders; the tree is kept in the output.", values.switch, "-r"
     )
+    include: tuple[str, ...] = option(
+        (), PICTURES_IN, "In folders and lists: only these files, such as '*.jpg'; may be given several times.",
+        values.patterns, metavar="PATTERN", shown="", takes="str | Iterable[str]", multiple=True,
+    )  # fmt: skip
+    exclude: tuple[str, ...] = option(
+        (), PICTURES_IN, "In folders and lists: none of these files or, with a / at its end, folders: 'thumbs/'.",
+        values.patterns, metavar="PATTERN", shown="", takes="str | Iterable[str]", multiple=True,
+    )  # fmt: skip
     frames: Literal["first", "all"] | int = option(
         "first",
         PICTURES_IN,
@@ -250,6 +262,10 @@ class Options:
             UsageError: two options do not go together, or not with the pipeline.
             PipelineError: the pipeline does not take a grayscale picture.
         """
+        if everything := next((one for one in self.exclude if one in EVERYTHING), None):
+            raise UsageError(
+                f"--exclude '{everything}' leaves nothing; --include alone takes only what its patterns match"
+            )
         if self.vmin is not None and self.vmax is not None and not self.vmin < self.vmax:
             raise UsageError(f"--vmin {self.vmin:g} must be less than --vmax {self.vmax:g}")
         if self.suffix == ".npy" and self.grid:

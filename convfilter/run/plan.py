@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from convfilter.errors import UsageError, escape
 from convfilter.files.inputs import Sources
+from convfilter.files.listed import ListedSources
 from convfilter.files.targets import check_ending, check_folder, find_single_file, find_target
 from convfilter.files.template import Part, check_template, name_outputs
 from convfilter.files.walk import Source
@@ -26,7 +27,7 @@ class OutputPlan:
         UsageError: -o names what can be no output, or no place for them.
     """
 
-    def __init__(self, pipeline: Pipeline, options: Options, sources: Sources) -> None:
+    def __init__(self, pipeline: Pipeline, options: Options, sources: Sources | ListedSources) -> None:
         self._pipeline, self._options, self._sources = pipeline, options, sources
         self._file = find_single_file(options.output, options.suffix)
         if sources.folder is not None and options.output != "-" and not is_url(sources.folder):

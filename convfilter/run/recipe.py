@@ -14,6 +14,7 @@ from convfilter.run.options import DEFAULTS, Options
 # options on which no pixel depends, or whose value other texts or the file's name say
 ELSEWHERE = frozenset(
     {
+        *("include", "exclude"),
         *("recursive", "max_memory", "max_pixels", "output", "name", "format", "keep", "compress", "metadata", "jobs"),
         *("skip_existing", "no_clobber", "force", "shard", "dry_run", "fail_fast", "exact"),
         *("seed", "until", "weights", "prefix", "grid", "channels"),

@@ -1,12 +1,11 @@
 """What became of one picture."""
 
-import base64
-import os
 import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
 from convfilter.errors import ConvfilterError, PipelineError
+from convfilter.files.destination import Destination, bytes_of
 from convfilter.files.paths import kind_of
 
 
@@ -18,9 +17,10 @@ class Result:
     pipeline, output, exists, memory, library, system, or bug.
 
     ``width`` and ``height`` are the upright picture's, ``shape`` (C, H, W) the output's, and ``ranges`` the minimum and
-    maximum of each channel written; of several frames, they are the last one's. ``notes`` are for everyone, ``details``
-    for those who want to know all. ``fatal`` is true where every further picture would fail as well. ``traceback`` is
-    where a fault of convfilter's own arose.
+    maximum of each channel written; of several frames, they are the last one's. ``destination`` says where the outputs
+    of a failed source would have gone. ``notes`` are for everyone, ``details`` for those who want to know all.
+    ``fatal`` is true where every further picture would fail as well. ``traceback`` is where a fault of convfilter's own
+    arose.
     """
 
     source: str
@@ -33,6 +33,7 @@ class Result:
     seconds: float = 0.0
     error: str | None = None
     kind: str | None = None
+    destination: Destination | None = field(default=None, compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
     details: tuple[str, ...] = field(default=(), compare=False)
     fatal: bool = field(default=False, compare=False)
@@ -52,8 +53,8 @@ class Result:
             "error": self.error,
             "kind": self.kind,
             "notes": list(self.notes),
-            **_bytes_of("source", self.source),
-            **_bytes_of("outputs", *self.outputs),
+            "destination": self.destination.to_dict() if self.destination else None,
+            **bytes_of({"source": self.source, "outputs": list(self.outputs)}),
         }
 
 
@@ -78,14 +79,3 @@ def failure(source: str, error: Exception) -> Result:
             words = f"a fault in convfilter, please report it with what -vv shows: {type(error).__name__}: {said}"
             trace = "".join(traceback.format_exception(error))
     return Result(source, "failed", error=words, kind=kind, fatal=getattr(error, "fatal", False), traceback=trace)
-
-
-def _bytes_of(name: str, *paths: str) -> dict[str, str | list[str]]:
-    """The bytes of paths that are no UTF-8, in base64, so that a program can name the files exactly."""
-    raw = [os.fsencode(path) for path in paths]
-    try:
-        b"".join(raw).decode()
-    except UnicodeDecodeError:
-        coded = [base64.b64encode(path).decode() for path in raw]
-        return {f"{name}_base64": coded[0] if name == "source" else coded}
-    return {}

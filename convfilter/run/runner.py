@@ -11,9 +11,11 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from convfilter.files.inputs import Sources, find_sources
+from convfilter.files.listed import FileList, ListedSources
+from convfilter.files.patterns import Patterns
 from convfilter.files.transaction import OutputWriter
-from convfilter.files.walk import Problem, Source
-from convfilter.in_order import map_in_order
+from convfilter.files.walk import Problem, Search, Source
+from convfilter.in_order import map_in_order, without_waiting
 from convfilter.language.pipeline import Pipeline
 from convfilter.remote.urls import is_url, to_path
 from convfilter.run.budget import Budget, available
@@ -29,6 +31,7 @@ if TYPE_CHECKING:  # it loads fsspec
     from convfilter.run.remote import RemoteParts
 
 WAITING = 4  # pictures behind URLs that are fetched or put while one is computed with
+LATE = 0.05  # seconds after which a name counts as not there yet: results are told meanwhile
 AHEAD = 32  # pictures a worker that may be done before their turn: one slow picture should not let the others wait
 
 
@@ -40,15 +43,20 @@ class Runner:
     """
 
     def __init__(
-        self, pipeline: Pipeline, options: Options, inputs: Sequence[str], passed_over: Callable[[str, str], None]
+        self,
+        pipeline: Pipeline,
+        options: Options,
+        inputs: Sequence[str] | FileList,
+        passed_over: Callable[[str, str], None],
     ) -> None:
-        inputs = [to_path(path) for path in inputs]
+        if not isinstance(inputs, FileList):
+            inputs = [to_path(path) for path in inputs]
         self._remote = _open_remote(options, inputs, passed_over)
         options = self._remote.options if self._remote else options
         self._options = options.check(pipeline)
         pipeline = options.load(pipeline)[0]
         find = self._remote.find_sources if self._remote else find_sources
-        self._find_sources = partial(_find_sources, find, pipeline, options, inputs)
+        self._inputs, self._find_sources = inputs, partial(_find_sources, find, pipeline, options, inputs)
         self._shard = parse_shard(options.shard) if options.shard is not None else None
         device, what = find_device(options.device)
         self.device = f"{device} ({what})"
@@ -62,10 +70,12 @@ class Runner:
         self._ending = threading.Event()  # no further picture is to begin
 
         entries = self._take_share(sources)
-        first = list(islice(entries, 2))  # one picture alone gets all cores; several get one each
+        is_list = isinstance(inputs, FileList)  # whose second name may be long in coming
+        first = [] if is_list else list(islice(entries, 2))  # one picture alone gets all cores; several get one each
         jobs = options.jobs or max(1, _count_cores() // processes)
-        threads, workers = (jobs, 1) if len(first) < 2 else (1, jobs)
-        plan.check(several=len(first) > 1 or self._shard is not None)
+        several = is_list or len(first) > 1
+        threads, workers = (1, jobs) if several else (jobs, 1)
+        plan.check(several=several or self._shard is not None)
         renderer = once(partial(load_renderer, pipeline, options, threads, device))
         make = partial(self._remote.filtering, workers) if self._remote else Filtering
         self._filtering = make(pipeline, options, plan.paths, plan.target, self._writer, self._budget, renderer)
@@ -76,13 +86,17 @@ class Runner:
                 self._filtering = replace(self._filtering, elsewhere=self._processes.write)
         if self._remote:
             workers *= WAITING
-        self._entries, self._workers = chain(first, entries), workers
+        self._entries: Iterator[Source | Problem | None] = chain(first, entries)
+        self._workers, self._waits = workers, is_list
 
     def results(self) -> Iterator[Result]:
         """Yield the results, once; who takes no more of them stops the run."""
+        entries: Iterator[Source | Problem | None] = self._entries
+        if self._waits:
+            entries = without_waiting(entries, LATE)
         try:
             for result in map_in_order(
-                self._filter, self._entries, workers=self._workers, ahead=AHEAD, stopped=self._stopped
+                self._filter, entries, workers=self._workers, ahead=AHEAD, stopped=self._stopped
             ):
                 if result is None:
                     continue
@@ -113,23 +127,28 @@ class Runner:
         if self._processes:
             self._processes.stop()
 
-    def count(self) -> int:
-        """Return how many sources there are, by walking the folders once more, slowly: the pictures come first."""
+    def count(self) -> int | None:
+        """Return how many sources there are, by walking the folders once more, slowly: the pictures come first.
+
+        Of a list it is how many names there are, and None where that can be read once only.
+        """
+        if isinstance(self._inputs, FileList):
+            return self._inputs.count()
         number = 0
         for number, _ in enumerate(self._take_share(self._find_sources(_tell_nobody)), 1):
             if number % 100 == 0:
                 time.sleep(0.01)
         return number
 
-    def _take_share(self, sources: Sources) -> Iterator[Source | Problem]:
+    def _take_share(self, sources: Sources | ListedSources) -> Iterator[Source | Problem]:
         """Yield this process's share of the sources, and all problems."""
         for entry in sources:
             if self._shard is None or isinstance(entry, Problem) or in_shard(entry.relative, *self._shard):
                 yield entry
 
-    def _filter(self, entry: Source | Problem) -> Result | None:
-        """Return what became of one source; None where a stop came first."""
-        if self._ending.is_set():
+    def _filter(self, entry: Source | Problem | None) -> Result | None:
+        """Return what became of one source; None where there is none, or a stop came first."""
+        if entry is None or self._ending.is_set():
             return None
         result = self._filtering.result(entry)
         if result is None:
@@ -149,26 +168,35 @@ def _find_sources(
     find: Callable[..., Sources],
     pipeline: Pipeline,
     options: Options,
-    inputs: Sequence[str],
+    inputs: Sequence[str] | FileList,
     passed_over: Callable[[str, str], None],
-) -> Sources:
+) -> Sources | ListedSources:
+    patterns = Patterns(options.include, options.exclude)
+    extension = "{ext}" in (options.name or "")
+    if isinstance(inputs, FileList):
+        unmarked = None if options.metadata else pipeline.name
+        search = Search(_is_picture, options.recursive, extension, unmarked, passed_over, patterns)
+        return ListedSources(inputs, search, output=options.output, filter=pipeline.name, resumed=options.skip_existing)
     return find(
         inputs,
         is_picture=_is_picture,
         recursive=options.recursive,
         output=options.output,
         filter=pipeline.name,
-        extension="{ext}" in (options.name or ""),
+        extension=extension,
         metadata=options.metadata,
+        patterns=patterns,
+        resumed=options.skip_existing,
         passed_over=passed_over,
     )
 
 
 def _open_remote(
-    options: Options, inputs: Sequence[str], passed_over: Callable[[str, str], None]
+    options: Options, inputs: Sequence[str] | FileList, passed_over: Callable[[str, str], None]
 ) -> "RemoteParts | None":
     """Return what a run with URLs has besides, None where there is no URL: nothing of it is loaded then."""
-    if not any(map(is_url, (*inputs, options.output or ""))):
+    named = () if isinstance(inputs, FileList) else inputs
+    if not any(map(is_url, (*named, options.output or ""))):
         return None
     from convfilter.run.remote import RemoteParts
 

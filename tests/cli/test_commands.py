@@ -404,7 +404,20 @@ def test_json_is_one_object_a_source_in_order(convfilter):
     Path("b.png").write_bytes(b"no picture")
     done = convfilter("tutorial", "a.png", "b.png", "--json", "-q")
     first, second, last = map(json.loads, done.stdout.splitlines())
-    keys = ["source", "outputs", "width", "height", "shape", "ranges", "seconds", "status", "error", "kind", "notes"]
+    keys = [
+        "source",
+        "outputs",
+        "width",
+        "height",
+        "shape",
+        "ranges",
+        "seconds",
+        "status",
+        "error",
+        "kind",
+        "notes",
+        "destination",
+    ]
     assert list(first) == list(second) == keys
     assert last == {"counts": {"done": 1, "skipped": 0, "failed": 1, "outputs": 2}, "stopped": None}
     assert (first["kind"], second["kind"]) == (None, "picture")

@@ -377,7 +377,8 @@ def test_a_file_that_vanishes_while_walking_costs_nothing():
     os.unlink("p/sub/c.png")
     os.rmdir("p/sub")
     rest = list(sources)
-    assert rest == [Problem("p/sub", "the folder cannot be listed: No such file or directory", "missing"), rest[1]]
+    words = "the folder cannot be listed: No such file or directory"
+    assert rest == [Problem("p/sub", words, "missing", os.path.join("p_filtered", "sub")), rest[1]]
     assert rest[1].path == "p/zub/d.png"
 
 

@@ -106,7 +106,7 @@ def test_values_may_be_given_as_texts_or_as_python_has_them():
 def test_an_unknown_keyword_is_refused_with_the_nearest_known_one():
     with pytest.raises(UsageError, match=r"there is no option 'backgruond'; did you mean background\?"):
         run_files("edge", "missing.png", backgruond="black")
-    with pytest.raises(UsageError, match="there is no option 'x'; there are recursive, frames"):
+    with pytest.raises(UsageError, match="there is no option 'x'; there are recursive, include, exclude"):
         run_files("edge", "missing.png", x=1)
 
 
