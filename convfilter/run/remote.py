@@ -270,7 +270,7 @@ class RemoteFiltering(Filtering):
                 unlink(path)
         return replace(result, source=source.path)
 
-    def _compute(self, source: Source, file: Input, paths: dict[Key, str]) -> Result:
+    def _compute(self, source: Source, file: Input, paths: Mapping[Key, str]) -> Result:
         with self.computing:
             return super()._make(source, file, paths)
 
