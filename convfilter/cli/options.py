@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, FishComplete, add_completion_class
+from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete, add_completion_class
 
 import convfilter
 from convfilter.errors import ConvfilterError
@@ -93,13 +93,29 @@ class Bash(BashComplete):
         return [word for word in args if word != "="], incomplete
 
 
-class Fish(FishComplete):
-    """Click's completion for fish, with commas in what is completed."""
+class _Joined(ShellComplete):
+    """A shell to which ``--norm=cl`` is one word, which is to be replaced as a whole."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        found = super().get_completions(args, incomplete)
+        option, equals, _ = incomplete.partition("=")
+        if equals and option.startswith("--"):
+            found = [CompletionItem(f"{option}={one.value}") if one.type == "plain" else one for one in found]
+        return found
+
+
+class Zsh(_Joined, ZshComplete):
+    """Click's completion for zsh, with options and their values as one word."""
+
+
+class Fish(_Joined, FishComplete):
+    """Click's completion for fish, the same, and with commas in what is completed."""
 
     source_template = FishComplete.source_template.replace('string split ","', 'string split --max 1 ","')
 
 
 add_completion_class(Bash)
+add_completion_class(Zsh)
 add_completion_class(Fish)
 
 

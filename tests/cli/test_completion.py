@@ -11,6 +11,7 @@ from click.shell_completion import ShellComplete, split_arg_string
 
 from convfilter import parse
 from convfilter.cli.main import cli
+from convfilter.cli.options import Zsh
 from convfilter.errors import PipelineError
 from convfilter.language.continuations import complete_pipeline
 from convfilter.layers.catalogue import LAYERS
@@ -76,6 +77,11 @@ def test_the_program_answers_a_shell(line):
     assert wanted <= found and not unwanted & found
 
 
+def test_to_zsh_an_option_with_its_value_is_one_word():
+    found = Zsh(cli, {}, "convfilter", "_CONVFILTER_COMPLETE").get_completions(["edge"], "--norm=s")
+    assert [item.value for item in found] == ["--norm=symmetric"]
+
+
 @pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
 def test_bash(environment, tmp_path):
     script = 'eval "$(_CONVFILTER_COMPLETE=bash_source convfilter)"\n'
@@ -101,7 +107,7 @@ def test_bash(environment, tmp_path):
 @pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
 def test_fish(environment, tmp_path):
     script = "_CONVFILTER_COMPLETE=fish_source convfilter | source\n"
-    cases = [*list(CASES.items())[2:6], ("convfilter edge pho", ({"photo one.png"}, set()))]
+    cases = [*list(CASES.items())[2:6], ("convfilter edge --norm=s", ({"--norm=symmetric"}, set())), ("convfilter edge pho", ({"photo one.png"}, set()))]
     for number, (line, _) in enumerate(cases):
         script += f"for one in (complete --do-complete={shlex.quote(line)}); echo {number}:$one; end\n"
     answers = ask("fish", script, environment, tmp_path)
