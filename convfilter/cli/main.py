@@ -14,6 +14,7 @@ from convfilter import streams
 from convfilter.cli import listing, options
 from convfilter.cli.bundled import find_topics
 from convfilter.cli.markdown import lay_out
+from convfilter.cli.next_step import is_watched, suggest_next
 from convfilter.cli.warm import warm
 from convfilter.errors import ConvfilterError, InputError, OutputError, UsageError, did_you_mean, escape, tidy
 from convfilter.files.listed import FileList
@@ -143,7 +144,7 @@ def run(ctx: click.Context, pipeline: str, inputs: tuple[str, ...], presets_file
       convfilter run "Conv2d(1, 8, 3, padding='same') | ReLU()" photos/ -o out/
       convfilter run @blocks.txt *.png
     """
-    _run(ctx, parse(pipeline, presets=_presets(ctx, presets_file)), inputs, kwargs)
+    _run(ctx, parse(pipeline, presets=_presets(ctx, presets_file)), pipeline, inputs, kwargs)
 
 
 @cli.command(short_help="What each layer of a pipeline does, and the sums behind a pixel.")
@@ -471,7 +472,8 @@ def _preset_command(name: str, preset: Preset) -> click.Command:
     @click.pass_context
     def command(ctx: click.Context, inputs: tuple[str, ...], presets_file: str | None, **kwargs) -> None:
         values = options.preset_values(kwargs)
-        _run(ctx, parse_preset(name, values, presets=_presets(ctx, presets_file)), inputs, kwargs)
+        text = f"{name}({', '.join(f'{key}={value}' for key, value in values.items())})" if values else name
+        _run(ctx, parse_preset(name, values, presets=_presets(ctx, presets_file)), text, inputs, kwargs)
 
     text = preset.write({})
     made = options.Command(
@@ -498,7 +500,7 @@ def _user_presets(file: str | None) -> Mapping[str, Preset]:
     return load_presets(own) if own.is_file() else {}
 
 
-def _run(ctx: click.Context, pipeline: Pipeline, inputs: tuple[str, ...], kwargs: dict) -> None:
+def _run(ctx: click.Context, pipeline: Pipeline, text: str, inputs: tuple[str, ...], kwargs: dict) -> None:
     chosen = _take_options(kwargs)
     pipeline = _prepare(pipeline, chosen, quiet=kwargs["quiet"], verbose=kwargs["verbose"])
     files_from = kwargs.pop("files_from")
@@ -517,7 +519,12 @@ def _run(ctx: click.Context, pipeline: Pipeline, inputs: tuple[str, ...], kwargs
         raise click.UsageError("Missing argument 'INPUT...': a picture, a folder, or - for standard input.", ctx)
     from convfilter.cli.batch import run_batch
 
-    sys.exit(run_batch(pipeline, inputs, chosen, **kwargs))
+    status = run_batch(pipeline, inputs, chosen, **kwargs)
+    is_terse = kwargs["quiet"] or kwargs["as_json"] or kwargs["null"]
+    if status == 0 and not is_terse and is_watched():
+        command = suggest_next(sys.argv[1:], inputs, text, pipeline, chosen)
+        streams.say(f"Try next: {command}\n" if command else "")
+    sys.exit(status)
 
 
 def _prepare(pipeline: Pipeline, chosen: Options, *, quiet: bool = False, verbose: int = 0) -> Pipeline:

@@ -7,7 +7,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete, add_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    add_completion_class,
+)
 
 import convfilter
 from convfilter.errors import ConvfilterError

@@ -107,7 +107,11 @@ def test_bash(environment, tmp_path):
 @pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
 def test_fish(environment, tmp_path):
     script = "_CONVFILTER_COMPLETE=fish_source convfilter | source\n"
-    cases = [*list(CASES.items())[2:6], ("convfilter edge --norm=s", ({"--norm=symmetric"}, set())), ("convfilter edge pho", ({"photo one.png"}, set()))]
+    cases = [
+        *list(CASES.items())[2:6],
+        ("convfilter edge --norm=s", ({"--norm=symmetric"}, set())),
+        ("convfilter edge pho", ({"photo one.png"}, set())),
+    ]
     for number, (line, _) in enumerate(cases):
         script += f"for one in (complete --do-complete={shlex.quote(line)}); echo {number}:$one; end\n"
     answers = ask("fish", script, environment, tmp_path)
