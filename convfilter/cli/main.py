@@ -66,7 +66,7 @@ class Group(click.Group):
         if name in self.commands:
             return self.commands[name]
         presets = self.presets(ctx)
-        return _preset_command(name, presets[name]) if name in presets else None
+        return preset_command(name, presets[name]) if name in presets else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]):
         for here, there in zip(args, [*args[1:], None], strict=True):  # --presets may also stand after the command
@@ -466,7 +466,9 @@ def show_help(ctx: click.Context, topic: str | None) -> None:
 cli.add_command(warm)
 
 
-def _preset_command(name: str, preset: Preset) -> click.Command:
+def preset_command(name: str, preset: Preset) -> click.Command:
+    """Return the command that a preset is."""
+
     @options.shared
     @click.argument("inputs", metavar="INPUT...", nargs=-1, required=False, type=click.Path())
     @click.pass_context

@@ -40,15 +40,19 @@ class Command(click.Command):
         VERSION(self)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        grouped: dict[str, list] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None and not isinstance(parameter, click.Argument):
-                grouped.setdefault(getattr(parameter, "section", RUNNING), []).append(record)
-        for section in GROUPS:
-            if section in grouped:
-                with formatter.section(section if len(grouped) > 1 else "Options"):
-                    formatter.write_dl(grouped[section])
+        for title, records in list_options(ctx):
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def list_options(ctx: click.Context) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return a command's options in groups: each group's title, and its options' names and help texts."""
+    grouped: dict[str, list] = {}
+    for parameter in ctx.command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is not None and not isinstance(parameter, click.Argument):
+            grouped.setdefault(getattr(parameter, "section", RUNNING), []).append(record)
+    return [(title if len(grouped) > 1 else "Options", grouped[title]) for title in GROUPS if title in grouped]
 
 
 VERSION = click.version_option(convfilter.__version__, "-V", "--version", message="convfilter %(version)s")
