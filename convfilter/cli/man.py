@@ -24,7 +24,7 @@ def write_pages() -> dict[str, str]:
     """Return the manual pages as their source for man, by their file names.
 
     >>> sorted(write_pages())[:3]
-    ['convfilter-blur.1', 'convfilter-block.1', 'convfilter-box.1']
+    ['convfilter-block.1', 'convfilter-blur.1', 'convfilter-box.1']
     """
     root = click.Context(cli, info_name="convfilter", max_content_width=100)
     presets = {name: preset_command(name, preset) for name, preset in PRESETS.items()}
