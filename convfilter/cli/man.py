@@ -26,7 +26,7 @@ def write_pages() -> dict[str, str]:
     >>> sorted(write_pages())[:3]
     ['convfilter-block.1', 'convfilter-blur.1', 'convfilter-box.1']
     """
-    root = click.Context(cli, info_name="convfilter", max_content_width=100)
+    root = click.Context(cli, info_name="convfilter", **cli.context_settings)
     presets = {name: preset_command(name, preset) for name, preset in PRESETS.items()}
     pages = {"convfilter.1": "".join(f"{line}\n" for line in _overview(root, presets))}
     for name, command in {**presets, **cli.commands}.items():

@@ -29,7 +29,7 @@ def test_there_is_a_page_for_every_command_and_preset():
 
 @pytest.mark.parametrize("name", [*cli.commands, *PRESETS])
 def test_a_page_holds_all_that_help_says(name):
-    root = click.Context(cli, info_name="convfilter")
+    root = click.Context(cli, info_name="convfilter", **cli.context_settings)
     command = cli.get_command(root, name)
     page = plain(PAGES[f"convfilter-{name}.1"])
     assert re.search(rf"NAME|^.*convfilter-{name} - ", page)
