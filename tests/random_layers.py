@@ -95,7 +95,9 @@ def pooling(rng, c, h, w, dilated=False):
 
 
 def avg_pool2d(rng, c, h, w):
-    return pooling(rng, c, h, w) | some(rng, count_include_pad=rng.random() < 0.5, divisor_override=rng.randint(1, 9))
+    return pooling(rng, c, h, w) | some(
+        rng, count_include_pad=rng.random() < 0.5, divisor_override=rng.choice([-3, *range(1, 10)])
+    )
 
 
 def lp_pool2d(rng, c, h, w):
@@ -144,7 +146,7 @@ def shuffle(rng, c, h, w):
 
 def instance_norm(rng, c, h, w):
     return {"num_features": c} | some(
-        rng, eps=rng.choice([1e-5, 0.1]), momentum=0.2, affine=rng.random() < 0.5,
+        rng, eps=rng.choice([0, 1e-5, 0.1]), momentum=0.2, affine=rng.random() < 0.5,
         track_running_stats=rng.random() < 0.5, bias=rng.random() < 0.5,
     )  # fmt: skip
 
@@ -171,14 +173,14 @@ def batch_norm(rng, c, h, w):
 def group_norm(rng, c, h, w):
     groups = rng.choice([g for g in (1, 2, 3, 4) if c % g == 0])
     return {"num_groups": groups, "num_channels": c} | some(
-        rng, eps=rng.choice([1e-5, 0.1]), affine=rng.random() < 0.5, bias=rng.random() < 0.5
+        rng, eps=rng.choice([0, 1e-5, 0.1]), affine=rng.random() < 0.5, bias=rng.random() < 0.5
     )
 
 
 def layer_norm(rng, c, h, w):
     shape = rng.choice([(c, h, w), (h, w), (w,), w])
     return {"normalized_shape": shape} | some(
-        rng, eps=rng.choice([1e-5, 0.1]), elementwise_affine=rng.random() < 0.5, bias=rng.random() < 0.5
+        rng, eps=rng.choice([0, 1e-5, 0.1]), elementwise_affine=rng.random() < 0.5, bias=rng.random() < 0.5
     )
 
 
@@ -265,7 +267,7 @@ LAYERS = {
     "Sigmoid": curve(),
     "SiLU": curve(),
     "Mish": curve(),
-    "Softplus": curve(beta=(0.5, 1, 3.0), threshold=(0, 1, 20)),
+    "Softplus": curve(beta=(0.5, 1, 3.0, -1, -0.5), threshold=(0, 1, 20)),
     "Softshrink": curve(lambd=(0, 0.5, 1)),
     "Softsign": curve(),
     "Tanh": curve(),

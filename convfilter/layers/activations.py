@@ -2,7 +2,7 @@
 
 import math
 
-from convfilter.layers.checks import ArgumentError, choice, flag, number, only, plain, show, whole
+from convfilter.layers.checks import LARGEST, ArgumentError, choice, flag, number, only, plain, show, whole
 from convfilter.layers.entry import Computes, activation, fixed, like_input, no_scratch, usual_rounding
 from convfilter.layers.given import check_shape
 from convfilter.layers.shapes import Effect
@@ -262,8 +262,8 @@ def CELU(alpha=1.0, inplace=False) -> Effect:
     Example: CELU(alpha=10)
     """
     alpha = number(alpha, "alpha")
-    if alpha == 0:
-        raise ArgumentError("alpha", "must not be 0")
+    if abs(alpha) < 1 / LARGEST:
+        raise ArgumentError("alpha", "must not be 0" if alpha == 0 else f"is too near to 0 to divide by, {show(alpha)}")
     flag(inplace, "inplace")
     return _curve(lambda x: max(x, 0.0) + min(0.0, alpha * math.expm1(min(x / alpha, 700.0))), 0)
 
@@ -360,19 +360,22 @@ def Softplus(beta=1.0, threshold=20.0) -> Effect:
 
     Example: Softplus(beta=0.1)
     """
-    beta, threshold = number(beta, "beta", above=0), number(threshold, "threshold")
+    beta, threshold = number(beta, "beta"), number(threshold, "threshold")
+    if beta == 0:
+        raise ArgumentError("beta", "must not be 0")
     limit = threshold / beta
 
     def smooth(x):
         return math.log1p(math.exp(min(x * beta, 700.0))) / beta
 
-    def interval(lo, hi, shape):  # two rising pieces, with a step down between them
-        ends = ([smooth(lo), smooth(min(hi, limit))] if lo <= limit else []) + (
-            [max(lo, limit), hi] if hi > limit else []
+    def interval(lo, hi, shape):  # two rising pieces, with a step between them
+        below, above = (smooth, float) if beta > 0 else (float, smooth)
+        ends = ([below(lo), below(min(hi, limit))] if lo <= limit else []) + (
+            [above(max(lo, limit)), above(hi)] if hi > limit else []
         )
         return min(ends), max(ends)
 
-    return Effect(elementwise=True, jumps=smooth(limit) - limit > 1e-6 * abs(limit), interval=interval)
+    return Effect(elementwise=True, jumps=abs(smooth(limit) - limit) > 1e-6 * abs(limit), interval=interval)
 
 
 @activation(
@@ -568,7 +571,7 @@ def LogSoftmax(dim=None) -> Effect:
 
 def _over_channels(dim, name: str) -> None:
     """Refuse every dimension but that of the channels."""
-    if dim not in (1, -3) or isinstance(dim, bool):
+    if not isinstance(dim, int) or isinstance(dim, bool) or dim not in (1, -3):
         raise ArgumentError("dim", f"must be 1, the channels, not {show(dim)}: {WHY_CHANNELS[name]}")
 
 

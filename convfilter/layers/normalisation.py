@@ -46,6 +46,7 @@ def BatchNorm2d(
     """
     c = whole(num_features, "num_features")
     tensors = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+    _check_eps(eps, track_running_stats)
     return _by_channel(c, eps, momentum, affine, track_running_stats, device, dtype, tensors)
 
 
@@ -76,6 +77,7 @@ def SyncBatchNorm(
         raise ArgumentError("process_group", f"must be None, for nothing is trained here, not {show(process_group)}")
     c = whole(num_features, "num_features")
     tensors = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+    _check_eps(eps, track_running_stats)
     return _by_channel(c, eps, momentum, affine, track_running_stats, device, dtype, tensors)
 
 
@@ -103,6 +105,7 @@ def LazyBatchNorm2d(
 
     Example: LazyBatchNorm2d()
     """
+    _check_eps(eps, track_running_stats)
     return _by_channel(None, eps, momentum, affine, track_running_stats, device, dtype, {"bias": flag(bias, "bias")})
 
 
@@ -186,7 +189,7 @@ def GroupNorm(
     groups, c = whole(num_groups, "num_groups"), whole(num_channels, "num_channels")
     if c % groups:
         raise ArgumentError("num_groups", f"must divide num_channels {c}, and {groups} does not")
-    number(eps, "eps", above=0)
+    eps = number(eps, "eps", least=0)
     names, given = _learnt({"weight": weight, "bias": bias}, flag(affine, "affine"), "affine", (c,))
     plain(device, dtype)
 
@@ -198,6 +201,7 @@ def GroupNorm(
         parameters=len(names) * c,
         local=False,
         pixels=2 if c == groups else 1,
+        jumps=eps == 0,
         interval=interval,
         tensors=tuple((name, (c,)) for name in names),
     )
@@ -227,11 +231,11 @@ def LayerNorm(
     Example: LayerNorm((512, 512))
     """
     sizes = _normalised_sizes(normalized_shape)
-    number(eps, "eps", above=0)
+    number(eps, "eps", least=0)
     learnt = flag(elementwise_affine, "elementwise_affine")
     names, given = _learnt({"weight": weight, "bias": bias}, learnt, "elementwise_affine", sizes)
     plain(device, dtype)
-    return _over_sizes(sizes, names, lambda lo, hi, shape: _weighted(_farthest(math.prod(sizes)), given))
+    return _over_sizes(sizes, names, eps, lambda lo, hi, shape: _weighted(_farthest(math.prod(sizes)), given))
 
 
 @entry(
@@ -257,7 +261,7 @@ def RMSNorm(normalized_shape, eps=None, elementwise_affine=True, device=None, dt
     """
     sizes = _normalised_sizes(normalized_shape)
     if eps is not None:
-        number(eps, "eps", above=0)
+        number(eps, "eps", least=0)
     learnt = flag(elementwise_affine, "elementwise_affine")
     names, given = _learnt({"weight": weight}, learnt, "elementwise_affine", sizes)
     plain(device, dtype)
@@ -266,7 +270,7 @@ def RMSNorm(normalized_shape, eps=None, elementwise_affine=True, device=None, dt
     def interval(lo, hi, shape):
         return _weighted((-most if lo < 0 else 0.0, most if hi > 0 else 0.0), given)
 
-    return _over_sizes(sizes, names, interval)
+    return _over_sizes(sizes, names, eps, interval)
 
 
 @fixed(
@@ -283,7 +287,7 @@ def LocalResponseNorm(size, alpha=0.0001, beta=0.75, k=1.0) -> Effect:
     Example: LocalResponseNorm(2)
     """
     whole(size, "size", most=100)  # PyTorch pads the channels by as many
-    return _response(number(alpha, "alpha"), number(beta, "beta"), number(k, "k"))
+    return _response(size, number(alpha, "alpha"), number(beta, "beta"), number(k, "k"))
 
 
 @fixed(
@@ -303,14 +307,20 @@ def CrossMapLRN2d(size, alpha=0.0001, beta=0.75, k=1) -> Effect:
     Example: CrossMapLRN2d(3)
     """
     whole(size, "size")
-    return _response(number(alpha, "alpha"), number(beta, "beta"), number(k, "k"))
+    return _response(size, number(alpha, "alpha"), number(beta, "beta"), number(k, "k"))
+
+
+def _check_eps(eps, track_running_stats) -> None:
+    """Refuse an eps of 0 where mean and variance are not kept, as PyTorch does in a batch norm alone."""
+    if track_running_stats is False:
+        number(eps, "eps", above=0)
 
 
 def _by_channel(
     c: int | None, eps, momentum, affine, track_running_stats, device, dtype, tensors: dict[str, object]
 ) -> Effect:
     """The Effect of a layer that normalises each of ``c`` channels (None: of any number) by kept numbers or its own."""
-    eps = number(eps, "eps", above=0)
+    eps = number(eps, "eps", least=0)
     if momentum is not None:
         number(momentum, "momentum")
     kept = flag(track_running_stats, "track_running_stats")
@@ -332,6 +342,7 @@ def _by_channel(
         parameters_per_channel=len(names),
         local=kept,
         pixels=1 if kept else 2,
+        jumps=eps == 0 and not kept,  # of what does not vary it is not defined
         interval=interval,
         tensors=() if c is None else tuple((name, (c,)) for name in names + kept_names),
     )
@@ -390,7 +401,7 @@ def _normalised_sizes(normalized_shape) -> tuple[int, ...]:
     return tuple(whole(size, "normalized_shape") for size in sizes)
 
 
-def _over_sizes(sizes: tuple[int, ...], names: tuple[str, ...], interval) -> Effect:
+def _over_sizes(sizes: tuple[int, ...], names: tuple[str, ...], eps: float | None, interval) -> Effect:
     """The Effect of a layer that takes pictures of these sizes alone, (C, H, W), (H, W) or (W,)."""
     c, h, w = (None,) * (3 - len(sizes)) + sizes
 
@@ -409,15 +420,21 @@ def _over_sizes(sizes: tuple[int, ...], names: tuple[str, ...], interval) -> Eff
         *(exactly(h), exactly(w), c, c),
         parameters=len(names) * math.prod(sizes),
         local=False,
+        jumps=eps == 0,
         interval=interval,
         tensors=tuple((name, sizes) for name in names),
     )
 
 
-def _response(alpha: float, beta: float, k: float) -> Effect:
+def _response(size: int, alpha: float, beta: float, k: float) -> Effect:
+    turn = math.inf  # from here on a value's own square weighs more than the value
+    if alpha > 0 and beta > 0.5 and k > 0:
+        turn = math.sqrt(k * size / alpha / (2 * beta - 1))
+
     def interval(lo, hi, shape):
         if min(alpha, beta) < 0 or k <= 0:
             return None
-        return min(lo, 0.0) / k**beta, max(hi, 0.0) / k**beta
+        low, high = (min(max(end, 0.0), turn) for end in (-lo, hi))
+        return -low / (k + alpha / size * low**2) ** beta, high / (k + alpha / size * high**2) ** beta
 
     return Effect(jumps=min(alpha, beta) < 0 or k <= 0, interval=interval)

@@ -2,7 +2,7 @@
 
 from math import prod
 
-from convfilter.layers.checks import LARGEST, ArgumentError, flag, number, only, pair, show, whole
+from convfilter.layers.checks import LARGEST, MOST, ArgumentError, flag, number, only, pair, show, whole
 from convfilter.layers.entry import (
     Arguments,
     Computes,
@@ -84,12 +84,14 @@ def AvgPool2d(
     padded = flag(count_include_pad, "count_include_pad") and any(axis.before for axis in axes)
     factor = 1.0
     if divisor_override is not None:
-        factor = axes[0].size * axes[1].size / whole(divisor_override, "divisor_override")
+        if whole(divisor_override, "divisor_override", -MOST) == 0:
+            raise ArgumentError("divisor_override", "must not be 0")
+        factor = axes[0].size * axes[1].size / divisor_override
         padded = any(axis.before or axis.ceil_mode for axis in axes)  # a sum over fewer pixels at the rim
 
     def interval(lo, hi, shape):
         lo, hi = with_zero(lo, hi) if padded else (lo, hi)
-        return lo * factor, hi * factor
+        return min(lo * factor, hi * factor), max(lo * factor, hi * factor)
 
     return Effect(*axes, interval=interval)
 
@@ -127,9 +129,8 @@ def FractionalMaxPool2d(
         axes = [Scattered(_fractions(size, count=n), size) for size, n in zip(sizes, counts, strict=True)]
     else:
         ratios = output_ratio if isinstance(output_ratio, tuple) else (output_ratio,) * 2
-        for ratio in ratios:
-            if len(ratios) != 2 or not 0 < number(ratio, "output_ratio") < 1:
-                raise ArgumentError("output_ratio", f"must be between 0 and 1, or two such, not {show(output_ratio)}")
+        if len(ratios) != 2 or not all(0 < number(ratio, "output_ratio") < 1 for ratio in ratios):
+            raise ArgumentError("output_ratio", f"must be between 0 and 1, or two such, not {show(output_ratio)}")
         axes = [Scattered(_fractions(size, ratio=ratio), size) for size, ratio in zip(sizes, ratios, strict=True)]
     return Effect(*axes, local=False, interval=unchanged)
 

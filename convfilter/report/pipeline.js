@@ -136,7 +136,8 @@ function makePipelines(vocabulary, carried = {}) {
     const layer = { name: call.name, given: {}, kernels: [] }, { rest } = LAYERS[call.name], bound = bind(call, LAYERS[call.name]);
     for (const [name, { value, start, end }] of Object.entries(bound.given)) {
       const nested = depth(value), at = { start, end };
-      if (value !== null && (name === "weight" || typeof value === "string") && TENSORS.includes(name)) {
+      const { kind, lazy } = LAYERS[call.name], listed = Array.isArray(value) && kind !== "convolution" && kind !== "transposed";
+      if (value !== null && !lazy && TENSORS.includes(name) && (name !== "bias" || listed || typeof value === "string")) {
         const list = LAYERS[call.name].kernels && name === "weight" && typeof value !== "string" && nested !== 4;
         if (list) layer.kernels = severalKernels(value, at);
         else layer.given[name] = typeof value === "string" ? fromFile(value, at) : tensor(value, nested, at);
@@ -466,7 +467,8 @@ function makePipelines(vocabulary, carried = {}) {
     });
     const [rows, columns] = [0, 1].map((i) => windowOf(sizes[i], steps[i], { dilation: apart[i], before: pads[i], after: pads[i], ceil }));
     const padded = "count_include_pad" in given && flag(given.count_include_pad, "count_include_pad");
-    const divisor = given.divisor_override == null ? 0 : whole(given.divisor_override, "divisor_override");
+    const divisor = given.divisor_override == null ? 0 : whole(given.divisor_override, "divisor_override", -MOST);
+    if (divisor === 0 && given.divisor_override === 0) throw wrong("divisor_override", "must not be 0");
     return { rows, columns, numbers: () => ({ padded, divisor, power }) };
   }
 
@@ -477,10 +479,8 @@ function makePipelines(vocabulary, carried = {}) {
     if (given.output_size !== null) axes = pair(given.output_size, "output_size").map((n, i) => ({ kind: "scattered", size: sizes[i], count: n }));
     else {
       const ratios = Array.isArray(given.output_ratio) ? given.output_ratio : [given.output_ratio, given.output_ratio];
-      for (const ratio of ratios) {
-        const fits = ratios.length === 2 && real(ratio, "output_ratio") > 0 && ratio < 1;
-        if (!fits) throw wrong("output_ratio", `must be between 0 and 1, or two such, not ${show(given.output_ratio)}`);
-      }
+      const fits = ratios.length === 2 && ratios.every((ratio) => real(ratio, "output_ratio") > 0 && ratio < 1);
+      if (!fits) throw wrong("output_ratio", `must be between 0 and 1, or two such, not ${show(given.output_ratio)}`);
       axes = ratios.map((ratio, i) => ({ kind: "scattered", size: sizes[i], ratio }));
     }
     return { rows: axes[0], columns: axes[1], places: true, numbers: () => ({ size: sizes }) };
@@ -532,7 +532,9 @@ function makePipelines(vocabulary, carried = {}) {
   function affine(layer, given) {
     if ("num_groups" in given) return groupNorm(given);
     if (given.process_group) throw wrong("process_group", `must be None, for nothing is trained here, not ${show(given.process_group)}`);
-    const c = LAYERS[layer.name].lazy ? null : whole(given.num_features, "num_features"), eps = real(given.eps, "eps", { above: 0 });
+    const c = LAYERS[layer.name].lazy ? null : whole(given.num_features, "num_features");
+    const strict = layer.name.includes("BatchNorm") && given.track_running_stats === false;
+    const eps = real(given.eps, "eps", strict ? { above: 0 } : { least: 0 });
     if (given.momentum !== null) real(given.momentum, "momentum");
     const still = flag(given.track_running_stats, "track_running_stats"), learnt = learntOf(given, c, still);
     const all = (channels, value) => Array(channels).fill(value), { weight, bias, running_mean: mean, running_var: variance } = learnt.given;
@@ -559,7 +561,7 @@ function makePipelines(vocabulary, carried = {}) {
   function groupNorm(given) {
     const groups = whole(given.num_groups, "num_groups"), c = whole(given.num_channels, "num_channels");
     if (c % groups) throw wrong("num_groups", `must divide num_channels ${c}, and ${groups} does not`);
-    const eps = real(given.eps, "eps", { above: 0 }), { count: learnt, given: { weight, bias } } = learntOf(given, c), axis = { kind: "whole" };
+    const eps = real(given.eps, "eps", { least: 0 }), { count: learnt, given: { weight, bias } } = learntOf(given, c), axis = { kind: "whole" };
     return {
       rows: axis, columns: axis, ins: c, outs: c, pixels: c === groups ? 2 : 1, parameters: () => learnt * c, seen: [POINT, POINT],
       numbers: () => ({ eps, groups, weight: weight ?? Array(c).fill(1), bias: bias ?? Array(c).fill(0), mean: null, root: null }),
@@ -571,8 +573,10 @@ function makePipelines(vocabulary, carried = {}) {
     const shape = Array.isArray(given.normalized_shape) ? given.normalized_shape : [given.normalized_shape];
     if (shape.length < 1 || shape.length > 3) throw wrong("normalized_shape", `must be W, (H, W) or (C, H, W), not ${show(given.normalized_shape)}`);
     shape.forEach((size) => whole(size, "normalized_shape"));
-    if (given.weight?.data || given.bias?.data) throw new Problem("the page cannot compute it with weights of its own");
-    const eps = given.eps === null ? 2 ** -23 : real(given.eps, "eps", { above: 0 }), length = shape.reduce((all, size) => all * size, 1);
+    const eps = given.eps === null ? 2 ** -23 : real(given.eps, "eps", { least: 0 }), length = shape.reduce((all, size) => all * size, 1);
+    const own = ["weight", "bias"].filter((name) => given[name]?.data);
+    own.forEach((name) => checkShape(given[name], name, shape));
+    if (own.length) throw new Problem("the page cannot compute it with weights of its own");
     const learnt = flag(given.elementwise_affine, "elementwise_affine") + ("bias" in given && flag(given.bias, "bias") && given.elementwise_affine);
     const [w, h = null, c = null] = [...shape].reverse(), axis = (size) => (size === null ? POINT : { kind: "whole", only: size });
     return { rows: axis(h), columns: axis(w), ins: c, outs: c, parameters: () => learnt * length, numbers: () => ({ eps, length }) };
@@ -805,7 +809,7 @@ function makePipelines(vocabulary, carried = {}) {
     let fields = [fieldStart(shape[1]), fieldStart(shape[2])], error = null;
     for (const [number, layer] of layers.entries()) {
       try {
-        const effect = effectOf(layer), output = outputOf(effect, layer, shape), axes = [effect.rows, effect.columns];
+        const effect = effectOf(layer), output = outputOf(effect, layer, shape, number === 0), axes = [effect.rows, effect.columns];
         fields = fields.map((field, i) => fieldThrough(field, axes[i], shape[i + 1]));
         const sliding = axes.every((axis) => axis.kind === "window" || axis.kind === "transposed") && "kernel_size" in argumentsOf(layer);
         const own = effect.matrices !== undefined && LAYERS[layer.name].rest === "kernel";
@@ -826,9 +830,11 @@ function makePipelines(vocabulary, carried = {}) {
     return { rows, error };
   }
 
-  function outputOf({ rows, columns, ins, outs, multiply = 1, divide = 1, pixels = 1, parameters }, layer, [c, h, w]) {
+  function outputOf({ rows, columns, ins, outs, multiply = 1, divide = 1, pixels = 1, parameters }, layer, [c, h, w], first) {
     const comes = c === 1 ? "comes" : "come";
-    const hint = ["in_channels", "num_features", "num_parameters"].includes(LAYERS[layer.name].arguments[0]?.name) ? `; write ${layer.name}(${c}, ...)` : "";
+    let hint = ["in_channels", "num_features", "num_parameters"].includes(LAYERS[layer.name].arguments[0]?.name) ? `; write ${layer.name}(${c}, ...)` : "";
+    if (first && c === 1 && ins === 3) hint += ": pictures are loaded as grayscale; --mode RGB loads colour, --gray-weights sums kernels";
+    if (first && c === 3 && ins === 1) hint = "; --mode RGB loads three channels: leave it out, or take Filter2d, which filters each channel";
     if (ins && c !== ins) throw new Problem(`it takes ${count(ins, "channel")}, and ${group(c)} ${comes} in${hint}`);
     if (c % divide) throw new Problem(`it takes a multiple of ${divide} channels, and ${group(c)} ${comes} in`);
     if (parameters && parameters(c) > MOST_WEIGHTS) {

@@ -35,7 +35,7 @@ LIMITS = {  # what the elementwise layers refuse
     "PReLU": {"num_parameters": {"whole": True}},
     "RReLU": {"upper": {"than": {"how": "least", "name": "lower"}}},
     **{name: {"dim": {"why": why}} for name, why in WHY_CHANNELS.items()},
-    "Softplus": {"beta": {"above": 0}},
+    "Softplus": {"beta": {"not": 0}},
     "Softshrink": {"lambd": {"least": 0}},
 }  # fmt: skip
 

@@ -55,6 +55,14 @@ def test_every_sum_is_the_networks_own_value():
     assert len(names) > 40
 
 
+def test_the_weights_of_a_bicubic_enlargement_that_keeps_the_size():
+    """PyTorch's own derivative is that of a copy there."""
+    pipeline, x = parse("Upsample(scale_factor=1.1, mode='bicubic')"), NOISE[..., :6, :6]
+    [step] = explain_pixel(pipeline, build(pipeline), x, Place(0, 2, 3))
+    assert step.working.total == pytest.approx(step.value, rel=1e-6)
+    assert step.working.lines[0] == "nearest input pixels: columns 1 to 4, rows 0 to 3"
+
+
 def sum_of_magnitudes(step):
     """What rounding is proportional to."""
     grids = [grids[-1] for grids, _ in step.working.equations]

@@ -44,6 +44,7 @@ PHOTO = np.add.outer(np.arange(512) // 4, np.arange(512) // 8).astype(np.uint8) 
         "Conv2d(1, 2, 31) | Conv2d(2, 1, 31) | Hardsigmoid",
         "edge(9) | edge(9) | InstanceNorm2d(1)",
         "LPPool2d(4, 9) | Softmax2d | Sigmoid",
+        "LocalResponseNorm(3, alpha=1, beta=2)",
     ],
 )
 @pytest.mark.parametrize("white", [255.0, 1.0])

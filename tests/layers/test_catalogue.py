@@ -28,9 +28,8 @@ DELIBERATE = (
     "size must be a whole number",  # and not 1e30
     "dim must be 1",  # over rows, columns or the batch
     "(num_features|num_channels|num_groups) must be a whole number",
-    "divisor_override must be a whole number",  # a negative one turns the picture to its negative
-    "beta must be greater than 0",  # a Softplus of infinity
-    "eps must be greater than 0",  # a division by zero on a flat picture
+    "beta must not be 0",  # a Softplus of infinity
+    "eps must be at least 0",  # a root of a negative number on a flat picture
     "kernel_size must be a whole number .*, not (0|-1)$",  # windows that see nothing
     r"bias holds 1 number,",  # one number for all: that is bias=0.5
     "num_parameters must be a whole number",
@@ -197,6 +196,11 @@ def test_what_torch_refuses_is_refused_in_words_and_little_else(name):
         ("RMSNorm((2, 9, 9))", (1, 9, 9), "it takes 2 channels, and 1 comes in"),
         ("LayerNorm((1, 1, 9, 9))", (1, 9, 9), "normalized_shape must be W, (H, W) or (C, H, W), not (1, 1, 9, 9)"),
         ("BatchNorm2d(3)", (1, 9, 9), "it takes 3 channels, and 1 comes in; write BatchNorm2d(1, ...)"),
+        ("GLU(dim=1.0)", (2, 9, 9), "dim must be 1, the channels, not 1.0: "),  # as PyTorch, which takes no float
+        ("FractionalMaxPool2d(2, output_ratio=())", (1, 9, 9), "must be between 0 and 1, or two such, not ()"),
+        ("AvgPool2d(2, divisor_override=0)", (1, 9, 9), "divisor_override must not be 0"),
+        ("BatchNorm2d(1, eps=0, track_running_stats=False)", (1, 9, 9), "eps must be greater than 0, not 0"),
+        ("CELU(1e-45)", (1, 9, 9), "alpha is too near to 0 to divide by, 1e-45"),
         ("Softplus(beta=1e39)", (1, 9, 9), "beta must be no larger than 3.4e+38, and it is 1e+39"),
     ],
 )  # fmt: skip

@@ -176,6 +176,12 @@ def test_the_interval_of_values_holds_all_that_comes_out(name):
         ("Upsample(scale_factor=2, mode='bicubic')", (0, 1), (-0.4453125, 1.4453125)),
         ("Softmax2d", (0, 255), (1, 1)),
         ("LocalResponseNorm(2, beta=-1)", (0, 1), None),
+        ("LocalResponseNorm(4, alpha=1, beta=1)", (-1, 255), (-0.8, 1)),  # largest at 2
+        ("CrossMapLRN2d(4, alpha=1, beta=1)", (0, 255), (0, 1)),
+        ("LocalResponseNorm(4, beta=0.5, alpha=12)", (0, 4), (0, 4 / 7)),  # rises without end
+        ("AvgPool2d(2, divisor_override=-1)", (1, 2), (-8, -4)),
+        ("Softplus(beta=-1, threshold=0)", (-3, 0), (-3, 0)),
+        ("Softplus(beta=-1, threshold=0)", (1, 2), (-0.3132617, -0.126928)),
     ],
 )
 def test_the_interval_of_values_by_hand(text, given, interval):

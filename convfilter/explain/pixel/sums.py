@@ -9,7 +9,7 @@ from convfilter.explain.pixel.grids import Cell, Grid, add_up, show
 from convfilter.explain.pixel.pools import average
 from convfilter.explain.pixel.views import Cells, Place, View, Working, middle, span, steps
 from convfilter.language.resolve import Layer
-from convfilter.layers.shapes import Adaptive, Transposed
+from convfilter.layers.shapes import Adaptive, Resize, Transposed
 
 SHOWN = 3  # input channels whose matrices are shown
 LISTED = 10  # input channels whose sums are listed
@@ -53,11 +53,12 @@ def transpose(layer: Layer, conv: nn.ConvTranspose2d, view: View, place: Place) 
 def blend(layer: Layer, module: nn.Upsample, view: View, place: Place) -> Working:
     """Return the arithmetic of ``Upsample``: the nearest pixels, by weights that it is asked for.
 
-    Rows and columns are weighted apart, so that the layer's own derivative on one row and on one column gives them.
+    Rows and columns are weighted apart, so that what the layer makes of a single row and of a single column gives them.
     """
     if isinstance(layer.effect.rows, Adaptive):
         return average(layer, module, view, place)
-    down, across = _weights(module, place.y, view, 0), _weights(module, place.x, view, 1)
+    down = _weights(module, layer.effect.rows, place.y, view, 0)
+    across = _weights(module, layer.effect.columns, place.x, view, 1)
     ys, xs = list(down), list(across)
     if len(ys) == len(xs) == 1:
         source = Place(place.channel, ys[0], xs[0])
@@ -118,17 +119,23 @@ def _stamped(layer: Layer, place: Place) -> tuple[int, int]:
     return (place.y + rows.padding) // rows.stride, (place.x + columns.padding) // columns.stride
 
 
-def _weights(module: nn.Upsample, at: int, view: View, axis: int) -> dict[int, float]:
-    """The inputs along one axis that output ``at`` is blended of, with their weights."""
-    scale = module.scale_factor[1 - axis] if isinstance(module.scale_factor, tuple) else module.scale_factor
+def _weights(module: nn.Upsample, axis: Resize, at: int, view: View, number: int) -> dict[int, float]:
+    """The inputs along axis ``number`` (0: rows) that output ``at`` is blended of, with their weights.
+
+    They are what comes out where one row or column is 1 and all others 0. PyTorch's derivative is none of them where a
+    bicubic enlargement keeps the size.
+    """
+    scale = module.scale_factor[1 - number] if isinstance(module.scale_factor, tuple) else module.scale_factor
     breadth = 1 if scale is None else math.ceil(1 / scale) + 1
-    size = (view.height, breadth) if axis == 0 else (breadth, view.width)
-    with torch.enable_grad():
-        line = torch.zeros(1, 1, *size, dtype=torch.float32, requires_grad=True)
-        out = module(line)[0, 0]
-        (grad,) = torch.autograd.grad(out[at, 0] if axis == 0 else out[0, at], line)
-    weights = grad[0, 0].sum(1 - axis)
-    return {place: weights[place].item() for place in weights.nonzero().flatten().tolist()}
+    n = (view.height, view.width)[number]
+    low, high = axis.reach(at, at + 1, n)
+    places = range(max(0, low - 1), min(n, high + 1))
+    lines = torch.zeros(len(places), n, breadth)
+    for index, place in enumerate(places):
+        lines[index, place] = 1.0
+    out = module((lines if number == 0 else lines.transpose(1, 2))[:, None])[:, 0]
+    weights = (out[:, at, 0] if number == 0 else out[:, 0, at]).tolist()
+    return {place: weight for place, weight in zip(places, weights, strict=True) if weight}
 
 
 def _cells(rows) -> Cells:
