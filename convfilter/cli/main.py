@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -189,7 +190,7 @@ def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwarg
 @options.option(PICTURES_OUT, "--pixel", type=options.Checked(whole_numbers("pixel", ",", "100,50")),
                 metavar="X,Y",
                 help="Begin at this pixel; a very large picture keeps its exact values around it.")  # fmt: skip
-@options.of_run("no_clobber")
+@options.of_run("device", "no_clobber")
 @click.pass_context
 def report(ctx: click.Context, pipeline: str, image: str, presets_file: str | None, **kwargs) -> None:
     """Write a web page that shows what each layer of PIPELINE does to IMAGE, a picture or - for standard input: its
@@ -206,7 +207,7 @@ def report(ctx: click.Context, pipeline: str, image: str, presets_file: str | No
     parsed = _prepare(parse(pipeline, presets=_presets(ctx, presets_file)), chosen)
     from convfilter.report.write import write_report
 
-    path = write_report(parsed, image, chosen.output, text=pipeline, options=chosen, **kwargs)
+    path = write_report(parsed, image, chosen.output, text=pipeline, options=chosen, warn=_say, **kwargs)
     if path != "-":
         click.echo(path)
 
@@ -221,7 +222,7 @@ def report(ctx: click.Context, pipeline: str, image: str, presets_file: str | No
                 help="A .png, .svg or .html file (a page whose pixels are linked), a folder, or - for standard "
                 "output.  [default: beside the picture]"
                 )  # fmt: skip
-@options.of_run("norm", "vmin", "vmax")
+@options.of_run("device", "norm", "vmin", "vmax")
 @options.option(PICTURES_OUT, "--scale", type=options.Checked(SETTINGS["scale"].read, SCALES), default="run",
                 help="What shares one black and one white: a channel has its own, a pipeline's channels have one "
                 "(layer), or all pipelines have one (run).  [default: run]")  # fmt: skip
@@ -242,7 +243,12 @@ def compare(
     """
     chosen = _take_options(kwargs)
     known = _presets(ctx, presets_file)
-    parsed = [_prepare(parse(text, presets=known), chosen) for text in pipelines]
+    parsed = [parse(text, presets=known) for text in pipelines]
+    if any(pipeline.takes_weights for pipeline in parsed):  # a network may be compared with layers that have no weights
+        without = replace(chosen, weights=None, prefix=None)
+        parsed = [_prepare(one, chosen if one.takes_weights else without) for one in parsed]
+    else:
+        parsed = [_prepare(one, chosen) for one in parsed]
     from convfilter.run.compare import write_comparison
 
     texts = [
@@ -258,9 +264,9 @@ def compare(
             raise UsageError("-o names a web page; leave out --format and --show, or name a .png")
         from convfilter.report.comparison import write_comparison_page
 
-        path = write_comparison_page(parsed, image, chosen, texts=texts)
+        path = write_comparison_page(parsed, image, chosen, texts=texts, warn=_say)
     else:
-        path = write_comparison(parsed, image, chosen, texts=texts)
+        path = write_comparison(parsed, image, chosen, texts=texts, warn=_say)
     if path != "-":
         click.echo(path)
     if show:
@@ -278,8 +284,9 @@ def compare(
 @options.option(RUNNING, "--steps", type=click.IntRange(1, 100_000), default=300, show_default=True, metavar="N",
                 help="The most steps; it ends earlier where they no longer help.")  # fmt: skip
 @options.of_run(
-    "mode", "white", "mean", "std", "normalize", "background", "weights", "prefix", "until", "seed", "no_clobber"
-)
+    "mode", "white", "mean", "std", "normalize", "background", "weights", "prefix", "until", "seed", "device",
+    "no_clobber",
+)  # fmt: skip
 @options.PRESETS_FILE
 @options.option(RUNNING, "-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error.")
 @click.pass_context

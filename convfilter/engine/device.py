@@ -46,6 +46,11 @@ def choose_device(name: str) -> tuple[str, str]:
     return wanted, here[wanted]
 
 
+def compute_exactly() -> None:
+    """Let GPUs compute with all digits of float32, which PyTorch otherwise cuts in convolutions (TF32)."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+
+
 @dataclass(eq=False)
 class _Request:
     """A picture as a tensor 1xCxHxW on the CPU, and what becomes of it: an output (C, H, W), or an error.
@@ -67,7 +72,7 @@ class DeviceFilter:
 
     def __init__(self, pipeline: Pipeline, network: nn.Sequential, device: str, channels: int = 1) -> None:
         self._pipeline, self._network, self._device = pipeline, network, torch.device(device)
-        self._moved = _move(network, self._device)
+        self._moved = move(network, self._device)
         self._segments = tiles.plan(pipeline, self._moved, channels, plain=True)
         self._segments_on_cpu = tiles.plan(pipeline, network, channels)
         self._turn = threading.Lock()  # of the thread that computes for all
@@ -76,8 +81,8 @@ class DeviceFilter:
         self._warnings: list[str] = []
         self._warned = False
         self._is_cuda = self._device.type == "cuda"
+        compute_exactly()
         if self._is_cuda:
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
             self._uploads, self._downloads = torch.cuda.Stream(device), torch.cuda.Stream(device)
 
     def filter_picture(
@@ -223,8 +228,8 @@ def _apply(plan: TilePlan, x: Tensor) -> Tensor:
     return x
 
 
-def _move(network: nn.Sequential, device: torch.device) -> nn.Sequential:
-    """A copy of a network on a device."""
+def move(network: nn.Sequential, device: torch.device) -> nn.Sequential:
+    """Return a copy of a network on a device."""
     moved = copy.deepcopy(network).to(device)
     for module in moved:
         if isinstance(module, nn.FractionalMaxPool2d):

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from convfilter.engine.build import build
+from convfilter.engine.device import compute_exactly, move
+from convfilter.engine.memory import memory_errors
 from convfilter.errors import InputError, UsageError
 from convfilter.fit.pairs import Pair
 from convfilter.language.pipeline import Pipeline
@@ -40,20 +42,39 @@ def learn(
     *,
     seed: int = 0,
     steps: int = 300,
+    device: str = "cpu",
     tell: Callable[[int, float], object] = lambda step, error: None,
 ) -> Learnt:
     """Return the weights and biases with which the pipeline comes nearest to the outputs of all pairs.
 
     They begin as the text gives them, or as PyTorch draws them with ``seed``; the kernels of ``Filter2d`` stay as they
     are. It ends after so many ``steps``, or where these no longer make the loss smaller. ``tell(step, error)`` hears
-    of every step.
+    of every step. ``device`` is PyTorch's name of where to compute; what is returned lies on the CPU.
 
     Raises:
-        UsageError: the pipeline has no weights that could be learnt. InputError: the loss has become NaN or infinite.
+        UsageError: the pipeline has no weights that could be learnt.
+        InputError: the loss has become NaN or infinite, or the device has too little memory.
     """
+    compute_exactly()
+    try:
+        with memory_errors():
+            return _learn(pipeline, [pair.to(device) for pair in pairs], seed, steps, device, tell)
+    except MemoryError:
+        where = "memory" if device == "cpu" else f"the memory of {device}"
+        raise InputError(f"{where} does not suffice to learn from it; cut a part out of both pictures") from None
+
+
+def _learn(
+    pipeline: Pipeline,
+    pairs: Sequence[Pair],
+    seed: int,
+    steps: int,
+    device: str,
+    tell: Callable[[int, float], object],
+) -> Learnt:
     channels = pairs[0].before.shape[1]
     pipeline = pipeline.settle(channels)
-    network = build(pipeline, seed=seed, channels=channels)
+    network = move(build(pipeline, seed=seed, channels=channels), torch.device(device))
     chosen = {
         f"{number}.{name}": nn.Parameter(getattr(network[number], name).detach().clone())
         for number, layer in enumerate(pipeline.layers)
@@ -65,7 +86,7 @@ def learn(
     for name, parameter in chosen.items():
         number, tensor = name.split(".")
         setattr(network[int(number)], tensor, parameter)
-    first = {name: parameter.detach().clone() for name, parameter in chosen.items()}
+    first = _copy(chosen)
     count = sum(pair.after.numel() for pair in pairs)
     scale = max(sum(pair.after.square().sum().item() for pair in pairs) / count, 1e-12)
     optimizer = torch.optim.LBFGS(
@@ -75,7 +96,7 @@ def learn(
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        total = torch.zeros(())
+        total = torch.zeros((), device=device)
         for pair in pairs:
             part = pair.residual(network(pair.before)).square().sum() / (count * scale)
             part.backward()
@@ -85,7 +106,7 @@ def learn(
     losses: list[float] = []
     best, error = {}, math.inf
     for step in range(1, steps + 1):
-        before = {name: parameter.detach().clone() for name, parameter in chosen.items()}
+        before = _copy(chosen)
         losses.append(float(optimizer.step(loss)))  # that of the weights before the step
         if not math.isfinite(losses[-1]):
             raise InputError(f"the loss is {losses[-1]} after {step - 1} steps; try another --seed, or --white 1")
@@ -97,5 +118,9 @@ def learn(
     with torch.no_grad():
         last = sum(pair.residual(network(pair.before)).square().sum().item() for pair in pairs) / count
     if last**0.5 <= error:  # after the last step
-        best, error = {name: parameter.detach().clone() for name, parameter in chosen.items()}, last**0.5
+        best, error = _copy(chosen), last**0.5
     return Learnt(first, best, error, len(losses))
+
+
+def _copy(parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+    return {name: parameter.detach().to("cpu", copy=True) for name, parameter in parameters.items()}

@@ -38,6 +38,11 @@ class Pair:
         beyond = ((self.after <= self.black) & (y < self.black)) | ((self.after >= self.white) & (y > self.white))
         return (y - self.after).masked_fill(beyond, 0.0)
 
+    def to(self, device: str) -> "Pair":
+        """Return the pair with its tensors on a device, which PyTorch knows by this name."""
+        black, white = (end.to(device) if isinstance(end, Tensor) else end for end in (self.black, self.white))
+        return Pair(self.before.to(device), self.after.to(device), black, white)
+
 
 def group_pictures(channels: int, pictures: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
     """Return each BEFORE with its AFTERs: one for each of so many ``channels``, or for three of them one in colour.

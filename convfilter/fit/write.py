@@ -13,6 +13,7 @@ from convfilter.files.transaction import OutputWriter
 from convfilter.fit.learn import Learnt, learn
 from convfilter.fit.pairs import group_pictures, read_pair
 from convfilter.language.pipeline import Pipeline
+from convfilter.run.loading import find_device
 from convfilter.run.options import Options
 
 SHOWN = 4  # kernels
@@ -38,6 +39,7 @@ def fit_files(
         PipelineError, InputError, OutputError: see ``read_pair`` and ``learn``.
     """
     options.check(pipeline)
+    device, _ = find_device(options.device)
     if os.path.splitext(output)[1].lower() != ".safetensors":
         raise UsageError(f"-o {escape(output)}: the weights are written as .safetensors; give it that suffix")
     if any(os.path.exists(output) and os.path.exists(one) and os.path.samefile(output, one) for one in pictures):
@@ -47,7 +49,7 @@ def fit_files(
     groups = group_pictures(pipeline.channels(options.channels_in), pictures)
     pairs = [read_pair(pipeline, before, afters, options) for before, afters in groups]
     try:
-        learnt = learn(pipeline, pairs, seed=options.seed, steps=steps, tell=tell)
+        learnt = learn(pipeline, pairs, seed=options.seed, steps=steps, device=device, tell=tell)
     except InputError as error:
         raise InputError(f"{escape(pictures[0])}: {error}") from None
     data = save({name: tensor.contiguous() for name, tensor in learnt.last.items()})

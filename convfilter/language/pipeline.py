@@ -36,6 +36,11 @@ class Pipeline:
         return tuple({one.origin[0].path: one.origin[0] for one in given if one.origin}.values())
 
     @property
+    def takes_weights(self) -> bool:
+        """Whether a layer has weights that a file could give."""
+        return any(layer.effect.tensors or layer.entry.lazy for layer in self.layers)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how the text was taken, such as layers that were left out."""
         untrained = "without a trained network's mean and variance it is the identity"

@@ -1,6 +1,7 @@
 """The Pipeline that Python code holds: the language's, with what explains it, runs it and shows it."""
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from convfilter.engine.tiles import Output
+    from convfilter.run.render import Activation
 
     PictureLike = Image.Image | NDArray[Any] | torch.Tensor
 
@@ -127,16 +129,22 @@ class Pipeline(language.Pipeline):
         return build(self, seed=seed, channels=self._channels_in)
 
     def __call__(
-        self, x: "Image.Image | NDArray[Any] | torch.Tensor", *, seed: int = 0, white: float = 255.0
+        self,
+        x: "Image.Image | NDArray[Any] | torch.Tensor",
+        *,
+        seed: int = 0,
+        white: float = 255.0,
+        device: str = "cpu",
     ) -> "torch.Tensor":
         """Return what comes out of the last layer, a float32 tensor (C, H, W).
 
         ``x`` is one picture. A Pillow image, and an array or tensor of whole numbers from 0, HxW or CxHxW, is loaded as
         the program loads files: black is 0 and white ``white`` (of uint8, 255 is white; of uint16, 65535). Floats, HxW,
-        CxHxW or 1xCxHxW, are taken as they are.
+        CxHxW or 1xCxHxW, are taken as they are. ``device`` is where to compute, as the command's ``--device``.
 
         Raises:
-            PipelineError: a layer does not take a picture of this shape. UsageError: ``x`` is no picture.
+            PipelineError: a layer does not take a picture of this shape.
+            UsageError: ``x`` is no picture, or there is no such device.
 
         >>> import numpy as np
         >>> parse("box(3)")(np.full((4, 6), 9, np.uint8)).shape
@@ -145,7 +153,7 @@ class Pipeline(language.Pipeline):
         import torch
 
         values, meaning, inputs = self._load(x, white)
-        return torch.from_numpy(self._filter(values, meaning, inputs, seed).floats())
+        return torch.from_numpy(self._filter(values, meaning, inputs, seed, device).floats())
 
     def images(
         self,
@@ -156,10 +164,12 @@ class Pipeline(language.Pipeline):
         vmax: float | None = None,
         seed: int = 0,
         white: float = 255.0,
+        device: str = "cpu",
     ) -> "list[Image.Image]":
         """Return each output channel as a gray Pillow image, as the program would save it.
 
-        For ``x``, ``seed`` and ``white`` see the call; ``norm``, ``vmin`` and ``vmax`` are the command's options.
+        For ``x``, ``seed``, ``white`` and ``device`` see the call; ``norm``, ``vmin`` and ``vmax`` are options of the
+        command.
 
         Raises:
             UsageError: an option has no such value. PipelineError: a layer does not take the picture.
@@ -177,7 +187,7 @@ class Pipeline(language.Pipeline):
         from convfilter.gray.scale import shade_channels
 
         values, meaning, inputs = self._load(x, white)
-        output = self._filter(values, meaning, inputs, seed)
+        output = self._filter(values, meaning, inputs, seed, device)
         if any(end - end != 0 for ends in output.ranges for end in ends):
             raise explain_nonfinite(self, self.module(seed=seed), to_tensor(values, meaning, inputs))
         noise = (
@@ -196,8 +206,8 @@ class Pipeline(language.Pipeline):
         return InputValues(channels, white, (0.0,) * channels, (1.0,) * channels)
 
     @cached_property
-    def _plans(self) -> dict[tuple[int, int], Any]:
-        """What the engine has prepared, for each seed and number of channels."""
+    def _plans(self) -> dict[tuple[int, int, str], Any]:
+        """What the engine has prepared, for each seed, number of channels and device."""
         return {}
 
     def _load(self, x: Any, white: float) -> "tuple[NDArray[np.generic], float, InputValues]":
@@ -226,18 +236,34 @@ class Pipeline(language.Pipeline):
             raise UsageError(f"whole numbers must be uint8 or uint16, which say what white is, not {values.dtype}")
         return np.ascontiguousarray(values), 255 if values.dtype == np.uint8 else 65535, inputs
 
-    def _filter(self, values: "NDArray[np.generic]", meaning: float, inputs: InputValues, seed: int) -> "Output":
+    def _filter(
+        self, values: "NDArray[np.generic]", meaning: float, inputs: InputValues, seed: int, device: str
+    ) -> "Output | Activation":
         from convfilter.engine import tiles
         from convfilter.engine.build import build
         from convfilter.engine.threads import Threads
+        from convfilter.run.loading import find_device
 
         self.shapes((inputs.channels, *values.shape[-2:]))
-        key = (seed, inputs.channels)
+        where, _ = find_device(Options(device=device).device)
+        key = (seed, inputs.channels, where)
         if key not in self._plans:
             network = build(self, seed=seed, channels=inputs.channels)
-            self._plans[key] = tiles.plan(self, network, inputs.channels), Threads(os.cpu_count() or 1)
-        segments, threads = self._plans[key]
-        return tiles.filter_picture(segments, values, meaning, inputs, threads=threads)
+            if where == "cpu":
+                self._plans[key] = tiles.plan(self, network, inputs.channels), Threads(os.cpu_count() or 1)
+            else:
+                from convfilter.engine.device import DeviceFilter
+
+                self._plans[key] = DeviceFilter(self, network, where, inputs.channels)
+        if where == "cpu":
+            segments, threads = self._plans[key]
+            return tiles.filter_picture(segments, values, meaning, inputs, threads=threads)
+        from convfilter.run.render import Activation
+
+        output = Activation(self._plans[key].filter_picture(values, meaning, inputs))
+        for warning in self._plans[key].take_warnings():
+            warnings.warn(warning, stacklevel=4)
+        return output
 
 
 def parse(model: "str | nn.Sequential | language.Pipeline", *, presets: Mapping[str, Preset] = PRESETS) -> Pipeline:

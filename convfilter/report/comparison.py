@@ -11,7 +11,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 
 import jinja2
@@ -43,7 +43,12 @@ NOWHERE = -1e9  # the middle of what sees nothing of the input
 
 
 def write_comparison_page(
-    pipelines: Sequence[Pipeline], image: str, options: Options, *, texts: Sequence[str] = ()
+    pipelines: Sequence[Pipeline],
+    image: str,
+    options: Options,
+    *,
+    texts: Sequence[str] = (),
+    warn: Callable[[str], object] = lambda text: None,
 ) -> str:
     """Write the page of a comparison, and return its path; the rest is as ``run.compare.write_comparison`` has it."""
     options = check_comparison(pipelines, options, (".html",))
@@ -51,7 +56,7 @@ def write_comparison_page(
     picture = read_picture(image, options, lambda header: predict_comparison(pipelines, options, header))
     title = os.path.basename("standard input" if image == "-" else image)
     try:
-        rows = compare(pipelines, picture, options, texts=texts)
+        rows = compare(pipelines, picture, options, texts=texts, warn=warn)
     except InputError as error:
         raise InputError(f"{escape(title)}: {error}") from None
     page = make_page(rows, picture, options, title)

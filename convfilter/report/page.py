@@ -10,7 +10,8 @@ import hashlib
 import json
 import math
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib.resources import files
 
 import jinja2
@@ -80,13 +81,15 @@ def make_report(
     white: float = 255.0,
     inputs: InputValues | None = None,
     pixel: tuple[int, int] | None = None,
+    compute: Callable[[torch.Tensor], Iterable[torch.Tensor]] | None = None,
 ) -> str:
     """Return an HTML page of less than 10 MB that needs nothing else.
 
     ``x`` is the picture (1, C, H, W) that goes in, ``inputs`` how its values became it, ``network`` what
     ``build(pipeline)`` gives, ``text`` the pipeline as the user wrote it. ``pixel`` (X, Y) is the picture's pixel at
-    which to begin, and around which large pictures keep their exact values; without it, a place of strong contrast. The
-    name and the text may hold any characters.
+    which to begin, and around which large pictures keep their exact values; without it, a place of strong contrast.
+    ``compute`` gives the activations after each layer; without it, the network does. The name and the text may hold any
+    characters.
 
     Raises:
         PipelineError: a layer does not take the picture.
@@ -105,7 +108,8 @@ def make_report(
         raise explained.error
     place = _find_place(x[0, 0]) if pixel is None else ((pixel[1] + 0.5) / shape[1], (pixel[0] + 0.5) / shape[2])
     share = 1.0
-    while (page := _Page(pipeline, network, x, place, white, share)).size > LIMIT and share > 0.1:
+    compute = compute or partial(activations, network)
+    while (page := _Page(pipeline, network, x, compute, place, white, share)).size > LIMIT and share > 0.1:
         share *= 0.7  # noise, which hardly anything makes smaller
     version, style = convfilter.__version__, "\n".join(map(_read, STYLES))
     arithmetic, script = ("\n".join(map(read_script, names)) for names in (ARITHMETIC, SCRIPTS))
@@ -169,7 +173,9 @@ def make_report(
 class _Page:
     """What the template and the script read: tensors (0 is the picture), layers, pictures, and packed blobs by name."""
 
-    def __init__(self, pipeline: Pipeline, network: nn.Sequential, x: torch.Tensor, place, white: float, share) -> None:
+    def __init__(
+        self, pipeline: Pipeline, network: nn.Sequential, x: torch.Tensor, compute, place, white: float, share: float
+    ) -> None:
         self.pipeline, self.place, self.white = pipeline, place, white
         self.blobs: dict[str, Packed] = {}
         self.tensors, self.layers, self.channels, self.kernels = [], [], [], []
@@ -180,7 +186,7 @@ class _Page:
         self.plan = make_plan(pipeline, network, shapes, len(packed.data), share)
         self.add_tensor(x[0], part, packed)
         before = x
-        for number, after in enumerate(activations(network, x)):
+        for number, after in enumerate(compute(x)):
             self.add_layer(number, network[number], before[0], after[0])
             before = after
 

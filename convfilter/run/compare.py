@@ -1,7 +1,7 @@
 """Several pipelines on one picture: one figure, a row a pipeline, drawn on one scale so that they can be compared."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -11,6 +11,7 @@ from convfilter.gray.scale import Shade, describe_scale, join_ranges
 from convfilter.images import png_keys
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.budget import predict
+from convfilter.run.loading import find_device
 from convfilter.run.one_file import find_path, read_picture, write_file
 from convfilter.run.options import Options
 
@@ -33,15 +34,24 @@ class Compared:
     shades: list[Shade]
 
 
-def write_comparison(pipelines: Sequence[Pipeline], image: str, options: Options, *, texts: Sequence[str] = ()) -> str:
+def write_comparison(
+    pipelines: Sequence[Pipeline],
+    image: str,
+    options: Options,
+    *,
+    texts: Sequence[str] = (),
+    warn: Callable[[str], object] = lambda text: None,
+) -> str:
     """Write a figure of what each pipeline makes of one picture, and return its path; "-" is standard output.
 
     ``image`` is a path or "-"; ``texts`` are the pipelines as the user wrote them. Of ``options`` those hold that say
     how a picture is read, computed and drawn; ``scale`` is "run" unless it is said: one black and one white for all
-    pipelines, "layer" has one for each of them, and "channel" one for each channel.
+    pipelines, "layer" has one for each of them, and "channel" one for each channel. ``warn`` is told where a device
+    did not compute, for want of memory.
 
     Raises:
-        UsageError: an option does not go with a comparison; or the figure would replace the picture.
+        UsageError: an option does not go with a comparison, the figure would replace the picture, or there is no such
+            device.
         PipelineError: a layer does not take the picture.
         InputError, OutputError: the picture cannot be read or computed, or the figure not written; names the file.
 
@@ -58,7 +68,7 @@ def write_comparison(pipelines: Sequence[Pipeline], image: str, options: Options
     picture = read_picture(image, options, lambda header: predict_comparison(pipelines, options, header))
     title = os.path.basename("standard input" if image == "-" else image)
     try:
-        rows = compare(pipelines, picture, options, texts=texts)
+        rows = compare(pipelines, picture, options, texts=texts, warn=warn)
     except InputError as error:
         raise InputError(f"{escape(title)}: {error}") from None
 
@@ -81,6 +91,7 @@ def check_comparison(pipelines: Sequence[Pipeline], options: Options, endings: t
     options = replace(options, grid=True, scale=options.scale or "run")
     for pipeline in pipelines:
         options.check(pipeline)
+    find_device(options.device)
     return options
 
 
@@ -90,7 +101,12 @@ def predict_comparison(pipelines: Sequence[Pipeline], options: Options, header: 
 
 
 def compare(
-    pipelines: Sequence[Pipeline], picture: "Picture", options: Options, *, texts: Sequence[str] = ()
+    pipelines: Sequence[Pipeline],
+    picture: "Picture",
+    options: Options,
+    *,
+    texts: Sequence[str] = (),
+    warn: Callable[[str], object] = lambda text: None,
 ) -> list[Compared]:
     """Return what each pipeline makes of a picture, with the black and the white that ``options.scale`` gives.
 
@@ -101,9 +117,12 @@ def compare(
     from convfilter.run.render import Renderer
 
     found = []
+    device, _ = find_device(options.device)
     for number, pipeline in enumerate(pipelines):
-        renderer = Renderer(pipeline, options, options.jobs or os.cpu_count() or 1)
+        renderer = Renderer(pipeline, options, options.jobs or os.cpu_count() or 1, device)
         [(layer, output)] = renderer.activations(picture)
+        for warning in renderer.take_warnings():
+            warn(warning)
         text = texts[number] if texts else str(pipeline)
         found.append((text, renderer, layer, output, renderer.ranges(picture, output)))
     shared = None

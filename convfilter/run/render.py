@@ -49,6 +49,9 @@ class Activation:
     def floats(self) -> np.ndarray:
         return self.y
 
+    def picture(self, scales, bits: int = 8) -> np.ndarray:
+        return np.concatenate(list(self.pixels(scales, bits)), 1)
+
     def pixels(self, scales, bits: int = 8) -> Iterator[np.ndarray]:
         """Yield bands (C, n, W) of about a megapixel."""
         tall = max(1, (1 << 20) // (self.shape[0] * self.shape[2]))

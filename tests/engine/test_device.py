@@ -19,7 +19,10 @@ from convfilter import UsageError, parse, run_files
 from convfilter.cli.main import cli
 from convfilter.engine.build import activations, build, to_tensor
 from convfilter.engine.device import DeviceFilter, choose_device
+from convfilter.fit.learn import learn
+from convfilter.fit.pairs import Pair
 from convfilter.gray.input_values import InputValues
+from convfilter.report.page import make_report
 
 HAS_CUDA = torch.cuda.is_available()
 GPU = pytest.param("cuda:0", marks=pytest.mark.skipif(not HAS_CUDA, reason="there is no CUDA device here"))
@@ -171,6 +174,68 @@ def test_a_device_that_is_not_here_is_an_error_that_says_what_is():
     assert "--device cuda:3: there is no such device here; there is cpu (the processor)" in done.stderr
     with pytest.raises(UsageError, match="--device cuda: there is no such device"):
         run_files("edge", "a.png", device="cuda")
+
+
+COMMANDS = [
+    ["run", "Conv2d(1, 1, 3)", "a.png"],
+    ["edge", "a.png"],
+    ["report", "edge", "a.png"],
+    ["compare", "edge", "blur", "a.png"],
+    ["compare", "edge", "blur", "a.png", "-o", "b.html"],
+    ["fit", "Conv2d(1, 1, 3)", "a.png", "a.png", "-o", "w.safetensors"],
+]
+
+
+@pytest.mark.skipif(HAS_CUDA, reason="there is a CUDA device here")
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_that_computes_says_that_a_device_is_not_here(command):
+    Image.fromarray(picture(9, 9)).save("a.png")
+    done = CliRunner().invoke(cli, [*command, "--device", "cuda"])
+    assert (done.exit_code, done.stdout, os.listdir()) == (2, "", ["a.png"]), done.output
+    assert "convfilter: --device cuda: there is no such device here; there is cpu (the processor)" in done.stderr
+
+
+@pytest.mark.skipif(HAS_CUDA, reason="there is a CUDA device here")
+def test_a_pipeline_in_python_says_that_a_device_is_not_here():
+    pipeline = parse("edge")
+    for call in (pipeline, pipeline.images):
+        with pytest.raises(UsageError, match="--device cuda: there is no such device here"):
+            call(picture(9, 9), device="cuda")
+    with pytest.raises(UsageError, match="'gpu' is none of cpu, cuda"):
+        pipeline(picture(9, 9), device="gpu")
+    assert torch.equal(pipeline(picture(9, 9), device="cpu"), pipeline(picture(9, 9)))
+
+
+@pytest.mark.skipif(not HAS_CUDA, reason="there is no CUDA device here")
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_computes_on_a_gpu(command):
+    Image.fromarray(picture(40, 50)).save("a.png")
+    done = CliRunner().invoke(cli, [*command, "--device", "cuda"])
+    assert done.exit_code == 0 and all(os.path.exists(path) for path in done.stdout.split()), done.output
+
+
+@pytest.mark.skipif(not HAS_CUDA, reason="there is no CUDA device here")
+def test_a_pipeline_in_python_computes_on_a_gpu():
+    pipeline, values = parse("Conv2d(1, 4, 5) | Tanh"), picture(40, 50)
+    assert_close(pipeline(values, device="cuda").numpy(), pipeline(values).numpy(), pipeline)
+    for one, other in zip(pipeline.images(values, device="cuda"), pipeline.images(values), strict=True):
+        assert np.abs(np.asarray(one).astype(int) - np.asarray(other)).max() <= 1
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
+def test_pages_and_learnt_weights_are_the_same_on_a_device(device):
+    pipeline = parse("Conv2d(1, 2, 5, bias=False) | ReLU")
+    network, x = build(pipeline), to_tensor(picture(30, 40), 255)
+    given = {"source_name": "a.png", "text": str(pipeline)}
+    page = make_report(pipeline, network, x, **given)
+    other = make_report(pipeline, network, x, **given, compute=DeviceFilter(pipeline, network, device).activations)
+    assert len(page) == pytest.approx(len(other), abs=2000)  # pictures that differ by a level are packed otherwise
+    if device == "cpu":
+        assert page == other
+    pair = Pair(x, network(x)[:, :1], -1e9, 1e9)
+    learnt, again = (learn(parse("Conv2d(1, 1, 5)"), [pair], steps=20, device=one) for one in ("cpu", device))
+    assert torch.allclose(learnt.last["0.weight"], again.last["0.weight"], atol=1e-2)
+    assert {tensor.device.type for tensors in (again.first, again.last) for tensor in tensors.values()} == {"cpu"}
 
 
 def test_a_word_that_is_no_device_is_an_error():

@@ -1,8 +1,10 @@
 import io
+import os
 import re
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
@@ -10,6 +12,7 @@ from convfilter import parse
 from convfilter.cli.main import cli
 from convfilter.errors import InputError, PipelineError, UsageError
 from convfilter.images.png import read_text
+from convfilter.numbers import show_number
 from convfilter.run.compare import write_comparison
 from convfilter.run.options import Options
 
@@ -119,3 +122,19 @@ def test_errors_are_ours(line):
         draw([], line)
     with pytest.raises(InputError, match=r"^line.png: at 8x8 it needs .* of memory, and 1000 bytes can be used"):
         draw(POOLS, line, max_memory=1000)
+
+
+def test_a_network_with_its_weights_is_compared_with_layers_that_have_none(line):
+    torch.manual_seed(3)
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU())
+    torch.save({f"features.{name}": x for name, x in network.state_dict().items()}, "w.pt")
+    for pipelines in (["Conv2d(1, 2, 3) | ReLU", "blur"], ["blur", "Conv2d(1, 2, 3) | ReLU"]):
+        done = CliRunner().invoke(cli, ["compare", *pipelines, line, "--weights", "w.pt", "-o", "a.svg"])
+        assert done.exit_code == 0, done.output
+        y = network(torch.from_numpy(np.asarray(Image.open(line), np.float32))[None, None])[0]
+        shown = {f"{show_number(channel.min().item())} to {show_number(channel.max().item())}" for channel in y}
+        assert shown <= set(words_of("a.svg"))
+    for pipelines, words in ((["blur", "box | ReLU"], "no layer"), (["Conv2d(1, 4, 3)", "blur"], "has the shape")):
+        done = CliRunner().invoke(cli, ["compare", *pipelines, line, "--weights", "w.pt", "-o", "b.svg"])
+        assert done.exit_code == 2 and "w.pt: " in done.stderr and words in done.stderr, done.output
+        assert not os.path.exists("b.svg")
