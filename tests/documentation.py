@@ -3,9 +3,10 @@
 A block of commands is fenced as ``console``. A line that begins with ``$ `` is a command, one that begins with ``> ``
 goes on with it, and the others are what it prints, on both streams. The commands of a page are run one after the
 other, by one bash, in a copy of ``sample_images/``; ``pytest tests/test_documentation.py --rewrite`` writes what they
-print, and copies the pictures that the page shows to ``docs/img/``. Four rules say what need not be equal:
+print, and copies the pictures that the page shows to ``docs/img/``. Five rules say what need not be equal:
 
 - seconds (``0.4 s``) may be any;
+- a number with decimals may differ by 2 % or by 0.02, because processors round in different ways;
 - a line ``...`` stands for any lines;
 - a run's closing line (``1 picture, 1 output, 0 failed, 0.4 s``) may be left out where nothing failed;
 - ``<!-- not run: REASON -->`` before a block leaves it alone; ``<!-- first: COMMAND -->`` prepares files for a page.
@@ -34,6 +35,7 @@ CHROMIUM = shutil.which("chromium")
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$|^<!-- ([\w ]+): (.*?) -->$", re.MULTILINE | re.DOTALL)
 _CLOSING = re.compile(r"\d[\d,]* pictures?, \d[\d,]* outputs?, 0 failed, [\d.]+ s")
+_NUMBER = re.compile(r"(\b\d+(?:\.\d+)? s\b|-?\d+\.\d+)")  # seconds, or a number with decimals
 _MARK = "--- next command ---"
 
 
@@ -105,9 +107,10 @@ def run_page(text: str, folder: Path, socket: str | None = None) -> str:
 def _run_bash(script: str, folder: Path, socket: str | None) -> str:
     bin_folder = folder.parent / "bin"
     bin_folder.mkdir(exist_ok=True)
-    program = bin_folder / "convfilter"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m convfilter "$@"\n')
-    program.chmod(0o755)
+    for name, module in (("convfilter", " -m convfilter"), ("python", "")):
+        program = bin_folder / name
+        program.write_text(f'#!/bin/sh\nexec {sys.executable}{module} "$@"\n')
+        program.chmod(0o755)
     environment = {
         **os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "80", "LC_ALL": "C.UTF-8",
         "XDG_CONFIG_HOME": str(folder.parent / "settings"), protocol.VARIABLE: socket or "0",
@@ -124,18 +127,34 @@ def settle(shown: list[str], printed: list[str]) -> list[str]:
 
     >>> settle(["a", "...", "1 picture, 1 output, 0 failed, 0.4 s"], ["a", "b", "1 picture, 1 output, 0 failed, 3.1 s"])
     ['a', '...', '1 picture, 1 output, 0 failed, 0.4 s']
+    >>> settle(["mean 1.00", "2 of 3"], ["mean 0.99", "2 of 3"])
+    ['mean 1.00', '2 of 3']
     >>> settle(["a.png"], ["b.png", "1 picture, 1 output, 0 failed, 3.1 s"])
     ['b.png']
     """
     printed = [line.rstrip() for line in printed]
     if not any(_CLOSING.fullmatch(line) for line in shown):
         printed = [line for line in printed if not _CLOSING.fullmatch(line)]
-    pattern = "".join("(?:.*\n)*?" if line == "..." else f"{re.escape(_mask(line))}\n" for line in shown)
-    return shown if re.fullmatch(pattern, "".join(f"{_mask(line)}\n" for line in printed)) else printed
-
-
-def _mask(line: str) -> str:
-    return re.sub(r"\b\d+(\.\d+)? s\b", "# s", line)
+    pieces, expected = [], []
+    for line in shown:
+        if line == "...":
+            pieces.append("(?:.*\n)*?")
+            continue
+        for number, piece in enumerate(_NUMBER.split(line)):
+            if number % 2 == 0:
+                pieces.append(re.escape(piece))
+            elif piece.endswith("s"):
+                pieces.append(r"\d+(?:\.\d+)? s")
+            else:
+                pieces.append(r"(-?\d+\.\d+)")
+                expected.append(float(piece))
+        pieces.append("\n")
+    match = re.fullmatch("".join(pieces), "".join(f"{line}\n" for line in printed))
+    if match and all(
+        abs(a - float(b)) <= max(0.02, 0.02 * abs(a)) for a, b in zip(expected, match.groups(), strict=True)
+    ):
+        return shown
+    return printed
 
 
 def copy_samples(folder: Path) -> Path:
