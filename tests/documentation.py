@@ -150,11 +150,8 @@ def settle(shown: list[str], printed: list[str]) -> list[str]:
                 expected.append(float(piece))
         pieces.append("\n")
     match = re.fullmatch("".join(pieces), "".join(f"{line}\n" for line in printed))
-    if match and all(
-        abs(a - float(b)) <= max(0.02, 0.02 * abs(a)) for a, b in zip(expected, match.groups(), strict=True)
-    ):
-        return shown
-    return printed
+    pairs = zip(expected, map(float, match.groups()), strict=True) if match else ()
+    return shown if match and all(abs(a - b) <= max(0.02, 0.02 * abs(a)) for a, b in pairs) else printed
 
 
 def copy_samples(folder: Path) -> Path:
