@@ -10,7 +10,7 @@ import convfilter
 
 PICTURE = "sample_images/camera.png"
 PAGES = "docs"
-NO_TOPICS = ("architecture", "commands", "gallery")  # for contributors; what --help prints; and pictures
+NO_TOPICS = ("architecture", "commands", "from-other-tools", "gallery")  # for contributors, or wide tables and pictures
 
 _PACKAGE = Path(convfilter.__file__).parent
 _COPIES = _PACKAGE / "bundled"
