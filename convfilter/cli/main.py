@@ -403,7 +403,8 @@ def weights(file: str, as_json: bool) -> None:
 @cli.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
 def info(files: tuple[str, ...]) -> None:
-    """Print what the PNGs written by convfilter say of themselves: pipeline, channel, seed, black and white.
+    """Print what the PNGs written by convfilter say of how they were made: the pipeline, the options on which pixels
+    depend, the files of weights with their SHA-256, seed, channel, and the values of black and white.
 
     \b
     Examples:

@@ -105,6 +105,7 @@ class Filtering:
             check_size(self.pipeline, options, header, self.budget.size)
             shape = self.pipeline.shapes((self.options.channels_in, header.height, header.width))[-1]
             return Result(entry.path, "done", outputs, header.width, header.height, shape)
+        replaced = self._find_replaced(paths) if files else ()
         places = dict.fromkeys(paths, self.target) if self.target else paths
         try:
             result = self._make(entry, file, places)
@@ -113,7 +114,7 @@ class Filtering:
         if result.status != "done":
             return self.settle(result, outputs)
         details = (f"made again: {again}", *result.details) if again else result.details
-        return replace(result, outputs=outputs, details=details)
+        return replace(result, outputs=outputs, notes=(*replaced, *result.notes), details=details)
 
     def settle(self, failed: Result, outputs: tuple[str, ...]) -> Result:
         """Return a failed result, or that of a source which is skipped because another run was first."""
@@ -148,6 +149,23 @@ class Filtering:
             except (OSError, InputError) as error:
                 return f"{escape(path)}: {error}", ()
         return None, ("only the dates of its outputs were compared: they do not say how they were made",) * only_dates
+
+    def _find_replaced(self, paths: Mapping[Key, str]) -> tuple[str, ...]:
+        """Return a note where an output of another recipe has the name of one that is to be made.
+
+        Of the same recipe another source is no surprise, nor is a file that tells of none; only files here are read.
+        """
+        from convfilter.images.png import read_text
+
+        for (_, layer, _), path in paths.items():
+            with contextlib.suppress(OSError, InputError):  # a broken one is replaced in any case
+                if path.endswith(".png") and os.path.isfile(path):
+                    found = read_text(path)
+                    difference = find_difference(found, write_texts(self.pipeline, self.options, layer))
+                    if png_keys.PIPELINE in found and difference:
+                        more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+                        return (f"{escape(path)}{more} is replaced: {difference}",)
+        return ()
 
     @contextlib.contextmanager
     def _made(self, path: str) -> Iterator[str | None]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 
 import convfilter
+from convfilter.errors import shorten
 from convfilter.images import png_keys
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.options import DEFAULTS, Options
@@ -21,13 +22,16 @@ ELSEWHERE = frozenset(
     }
 )
 
+LONGEST = 200  # characters of a text that a difference quotes
+STATED = frozenset({"mode", "norm", "white"})  # what every picture depends on is said even where it is the default
+
 
 def write_texts(pipeline: Pipeline, options: Options, layer: int) -> dict[str, str]:
     """Return the texts that say how the outputs of a layer (counted from 0) are made.
 
     >>> from convfilter import parse
     >>> write_texts(parse("edge | ReLU"), Options(norm="clip", white=1), 1)["convfilter:options"]
-    '--norm clip --white 1.0'
+    '--mode L --norm clip --white 1'
     """
     part = Pipeline(pipeline.layers[: layer + 1])
     texts = {
@@ -42,18 +46,24 @@ def write_texts(pipeline: Pipeline, options: Options, layer: int) -> dict[str, s
 
 
 def write_options(options: Options) -> str:
-    """Return the options that the pixels of an output depend on and that are not the defaults, as on the command line.
+    """Return the options that the pixels of an output depend on, as on the command line.
+
+    They are those that are not the defaults, and the few that say how a picture becomes a tensor and that gray.
 
     >>> write_options(Options(bits=16, jobs=2))
-    '--bits 16'
+    '--bits 16 --mode L --norm minmax --white 255'
     """
     words = []
     for name in sorted(DEFAULTS.keys() - ELSEWHERE | ({"channels"} if options.grid else set())):
-        value = getattr(options, name)
-        if value != DEFAULTS[name]:
-            shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        value = options.levels.mode if name == "norm" else getattr(options, name)
+        if name in STATED or value != DEFAULTS[name]:
+            shown = ",".join(map(_shown, value)) if isinstance(value, tuple) else _shown(value)
             words.append(f"--{name.replace('_', '-')}{'' if value is True else f' {shown}'}")
     return " ".join(words)
+
+
+def _shown(value: object) -> str:
+    return str(value).removesuffix(".0")
 
 
 def write_source(path: str) -> str:
@@ -76,5 +86,6 @@ def find_difference(found: Mapping[str, str], wanted: Mapping[str, str]) -> str 
         if key != png_keys.SOFTWARE and was != value:
             if key == png_keys.SOURCE:
                 return "its source has changed"
-            return f"it was made with {name} {was or 'as the default'}, and now it is {value or 'the default'}"
+            was, value = (shorten(text, LONGEST) or "none" for text in (was, value))
+            return f"it was made with {name} {was}, and now it is {value}"
     return None
