@@ -9,12 +9,13 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from itertools import chain, islice
 
 from convfilter.errors import UsageError, escape
 from convfilter.files.existing import mark_of
 from convfilter.files.inputs import Identity, Named, Sources
-from convfilter.files.labels import Listing, choose_labels, folder_label
+from convfilter.files.labels import Listing, choose_labels, folder_label, hashed
 from convfilter.files.output_folders import OutputFolders
 from convfilter.files.paths import describe_error, fold, kind_of, split_name
 from convfilter.files.patterns import ALL, LEFT_OUT, Patterns
@@ -209,10 +210,11 @@ class _RemoteWalk:
         """Yield what a small folder holds, as a disk's would be walked."""
         files: dict[str, dict[str, Stored]] = {"": {}}  # by folder and name
         folders: dict[str, set[str]] = {}
-        for relative, stored in self._tidy(root, listed):
-            if isinstance(relative, Problem):
-                yield relative
+        for found in self._tidy(root, listed):
+            if isinstance(found, Problem):
+                yield found
                 continue
+            relative, stored = found
             folder, _, name = relative.rpartition("/")
             files.setdefault(folder, {})[name] = stored
             while folder:
@@ -247,69 +249,75 @@ class _RemoteWalk:
         """Yield what a large folder holds, in the store's order.
 
         Names that may get the same label stand together there: they begin with the stem of the first of them and a dot.
+        Where those are very many, each keeps its extension; what has none could meet others, and gets a hash.
         """
         sniffing = _Sniffing(root.place)
+        output_of = lru_cache(256)(partial(self._output_of, root))
         group: dict[str, dict[str, Stored]] = {}  # by folder and name
-        begin = ""
-        for relative, stored in chain(self._tidy(root, listed), [("", None)]):
-            if isinstance(relative, Problem):
-                yield relative
+        begin, size = "", 0
+        for found in chain(self._tidy(root, listed), [None]):
+            if isinstance(found, Problem):
+                yield found
                 continue
-            if stored is not None and group and relative.startswith(begin) and len(group) < WHOLE:
-                folder, _, name = relative.rpartition("/")
-                group.setdefault(folder, {})[name] = stored
-                continue
-            for folder, here in group.items():
-                yield from self._group(root, folder, here, sniffing)
+            relative, stored = found or ("", None)
+            folder, _, name = relative.rpartition("/")
+            is_more = stored is not None and size and relative.startswith(begin)
+            if not is_more or size >= WHOLE:
+                for within, here in group.items():
+                    if (output := output_of(within)) is not None:
+                        known = None if size >= WHOLE else Listing(here)
+                        for one in sorted(here):
+                            listing = known if split_name(one)[1] else None
+                            yield from self._source(root, within, one, here, listing, output, sniffing)
+                group = {}
+            if not is_more:
+                begin, size = f"{folder}/{split_name(name)[0]}.".lstrip("/"), 0
             if stored is not None:
-                folder, _, name = relative.rpartition("/")
-                group = {folder: {name: stored}}
-                begin = f"{folder}/{split_name(name)[0]}.".lstrip("/")
+                group.setdefault(folder, {})[name] = stored
+                size += 1
 
-    def _group(
-        self, root: _Root, folder: str, here: dict[str, Stored], sniffing: "_Sniffing"
-    ) -> Iterator[Source | Problem]:
-        output = root.folder
-        real = os.path.realpath(root.place.name)
+    def _output_of(self, root: _Root, folder: str) -> str | None:
+        """Return where the outputs of a sub-folder go; None where it is one for outputs itself."""
+        output, real = root.folder, os.path.realpath(root.place.name)
         for name in filter(None, folder.split("/")):
             real = os.path.join(real, name)
             if self._output_folders.is_for_outputs(real):
-                return
+                return None
             output = f"{output}/{folder_label([name], name, Counter([fold(name)]))}"
-        listing = Listing(here)
-        for name in sorted(here):
-            yield from self._source(root, folder, name, here, listing, output, sniffing)
+        return output
 
-    def _tidy(self, root: _Root, listed: Iterable[Stored]) -> Iterator[tuple[str | Problem, Stored]]:
+    def _tidy(self, root: _Root, listed: Iterable[Stored]) -> Iterator[Problem | tuple[str, Stored]]:
         """Yield the paths inside a folder of all that can be pictures, and say what is passed over."""
         place, last = root.place, ""
         others = [other.path for other in self._places.values() if other.store is place.store and other is not place]
+        others = [f"{other}/" for other in others if len(other) > len(place.path)]
         for stored in listed:
-            relative = stored.path[len(place.path) :].lstrip("/") if place.path else stored.path.lstrip("/")
-            shown = place.below(relative).shown
-            *folders, name = relative.split("/")
+            relative = stored.path[len(place.path) + 1 :] if place.path else stored.path.lstrip("/")
+            parts = relative.split("/")
+            name = parts[-1]
+            reason = ""
             if not name and not stored.is_folder:
                 continue  # what stands for an empty folder
-            if any(part in ("", ".", "..") or os.sep in part for part in (*folders, name)):
-                yield (
-                    Problem(shown, "a part of its name is empty, or . or .., and no folder can hold it", "picture"),
-                    stored,
-                )
-            elif hidden := next((part for part in (*folders, name) if part.startswith(".")), ""):
-                folder = relative.partition(hidden)[0] + hidden
-                if folder != last:
-                    self._search.passed_over(place.below(folder).shown, "hidden or temporary")
-                last = folder
+            if any(part in ("", ".", "..") or (os.sep != "/" and os.sep in part) for part in parts):
+                shown = place.below(relative).shown
+                yield Problem(shown, "a part of its name is empty, or . or .., which no folder can hold", "picture")
+                continue
+            if hidden := next((part for part in parts if part.startswith(".")), ""):
+                relative = relative.partition(hidden)[0] + hidden
+                reason = "hidden or temporary"
             elif stored.is_folder:
-                self._search.passed_over(shown, "is a folder, and there is no -r")
+                reason = "is a folder, and there is no -r"
             elif PASSED.fullmatch(name):
-                self._search.passed_over(shown, "hidden or temporary")
-            elif any(stored.path.startswith(f"{other}/") and len(other) > len(place.path) for other in others):
-                pass  # of a folder that was named on its own
+                reason = "hidden or temporary"
+            elif any(stored.path.startswith(other) for other in others):
+                continue  # of a folder that was named on its own
             elif (place.store, stored.path) in self._files:
-                self._search.passed_over(shown, "named on its own")
-            else:
+                reason = "named on its own"
+            if not reason:
                 yield relative, stored
+            elif relative != last:
+                self._search.passed_over(place.below(relative).shown, reason)
+                last = relative
 
     def _source(
         self,
@@ -317,7 +325,7 @@ class _RemoteWalk:
         folder: str,
         name: str,
         here: Mapping[str, Stored],
-        listing: Listing,
+        listing: Listing | None,
         output: str,
         sniffing: "_Sniffing",
     ) -> Iterator[Source]:
@@ -330,23 +338,36 @@ class _RemoteWalk:
         if not sniffing.passes(here[name].path, name):
             self._search.passed_over(place.shown, NO_PICTURE)
             return
-        alike = "alike" in root.marks and f"_{self._search.unmarked}" in name
-        marks = tuple(mark for mark in root.marks if mark == "marked" or alike) if name.endswith(".png") else ()
         yield RemoteSource(
-            place.shown, root.place.shown, relative, output, self._labels(name, listing, is_certain), name,
-            place=place, found=here[name], is_certain=is_certain, marks=marks,
+            place.shown, root.place.shown, relative, output, self._labels(root, name, here, listing), name,
+            place=place, found=here[name], is_certain=is_certain, marks=self._marks(root, name),
         )  # fmt: skip
 
-    def _labels(self, name: str, listing: Listing, is_certain: bool) -> tuple[str, ...]:
+    def _labels(self, root: _Root, name: str, here: Mapping[str, Stored], listing: Listing | None) -> tuple[str, ...]:
+        """Return what may stand for a name in its outputs'; without a listing nothing is known of those beside it."""
         stem, ext = split_name(name)
+        if listing is None:
+            return (name, hashed(name, name)) if ext else (hashed(name, name),)
+        is_certain = _is_named_so(name)
 
         def rivals(label: str) -> Iterator[tuple[str, bool]]:
             for rival, theirs in listing.rivals(label):
                 same = not self._search.extension or fold(split_name(rival)[1]) == fold(ext)
-                if rival != name and same and (not is_certain or _is_named_so(rival)):
+                is_input = (not is_certain or _is_named_so(rival)) and not self._is_ours(root, here[rival].path, rival)
+                if rival != name and same and is_input:
                     yield theirs, theirs == split_name(rival)[0]
 
         return choose_labels([stem, name], name, rivals)
+
+    def _is_ours(self, root: _Root, path: str, name: str) -> bool:
+        """Return whether an object is an output of an earlier run that is no input; looked at where names meet."""
+        marks = self._marks(root, name)
+        return bool(marks) and mark_of(root.place.store.head(path, MARK)) in marks
+
+    def _marks(self, root: _Root, name: str) -> tuple[str, ...]:
+        """Return the marks that tell that an object of this name is no input."""
+        alike = "alike" in root.marks and f"_{self._search.unmarked}" in name
+        return tuple(mark for mark in root.marks if mark == "marked" or alike) if name.endswith(".png") else ()
 
 
 class _Sniffing:
