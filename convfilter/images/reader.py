@@ -150,6 +150,8 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
     except FileNotFoundError:
         if os.path.islink(path):
             raise InputError("is a link to nothing") from None
+        if "://" in os.fspath(path):
+            raise InputError("URLs are read by presets and by run alone; download the picture first") from None
         raise
     if kind != stat.S_IFREG:  # opening a pipe would wait for its writer
         raise InputError(f"is {_KINDS.get(kind, 'a device')}, not a picture file")

@@ -215,9 +215,9 @@ class Store:
         """Return an error as OSError in plain words."""
         said = clean(str(error.strerror if isinstance(error, OSError) and error.strerror else error), self.secrets)
         after = f", after {tries} tries" if tries > 1 else ""
-        status = next((status for one in _chain(error) if (status := _status(one)) is not None), None)
+        status = _first_status(error)
         names = {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
-        if isinstance(error, FileNotFoundError) or status in (404, 410):
+        if status in (404, 410) or (status is None and isinstance(error, FileNotFoundError)):
             return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         if isinstance(error, FileExistsError) or status == 412:
             return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
@@ -279,13 +279,18 @@ def _status(error: BaseException | None) -> int | None:
     return None
 
 
+def _first_status(error: Exception) -> int | None:
+    return next((status for one in _chain(error) if (status := _status(one)) is not None), None)
+
+
 def _may_pass(error: Exception) -> bool:
     """Return whether another try may help: after 5xx, a timeout or a broken connection."""
+    status = _first_status(error)
+    if status is not None:
+        return status >= 500 or status in (408, 429)
     if isinstance(error, _FINAL):
         return False
     for one in _chain(error):
-        if (status := _status(one)) is not None:
-            return status >= 500 or status in (408, 429)
         names = {kind.__name__ for kind in type(one).__mro__}
         if isinstance(one, TimeoutError | ConnectionError) or names & _PASSING:
             return True
