@@ -83,6 +83,7 @@ def test_the_metadata_is_complete(built):
         assert found[key], key
     assert len(found.get_all("Classifier")) > 8 and found["Description-Content-Type"] == "text/markdown"
     assert "# convfilter" in found.get_payload()
+    assert {Path(one).name for one in found.get_all("License-File")} == {"LICENSE", "LICENSE-waifu2x.md"}
 
 
 def runtime(requirements: list[str]) -> set[str]:

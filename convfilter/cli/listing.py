@@ -9,11 +9,14 @@ from pathlib import Path
 
 import click
 
-from convfilter.errors import UsageError, did_you_mean, escape
+from convfilter.errors import UsageError, did_you_mean, escape, shorten
 from convfilter.language.pipeline import parse
+from convfilter.language.presets import Preset
 from convfilter.layers import kernels
 from convfilter.layers.catalogue import LAYERS
 from convfilter.numbers import show_number
+
+LONGEST = 160  # characters of a preset's pipeline in the list
 
 
 def sentence(function) -> str:
@@ -30,8 +33,14 @@ def list_presets(presets) -> str:
     rows = []
     for name, preset in presets.items():
         options = " ".join(f"--{key.replace('_', '-')}" for key in preset.options)
-        rows += [(name, f"{preset.help}{f' [{options}]' if options else ''}"), ("", preset.write({}))]
+        rows += [(name, f"{preset.help}{f' [{options}]' if options else ''}"), ("", _list_pipeline(name, preset))]
     return _columns(rows)
+
+
+def _list_pipeline(name: str, preset: Preset) -> str:
+    line = " ".join(preset.write({}).split())
+    hint = f" ('convfilter {escape(name)} --help' has all of it)" if len(line) > LONGEST else ""
+    return shorten(line, LONGEST) + hint
 
 
 def list_kernels() -> str:

@@ -40,6 +40,8 @@ const rampOf = (scheme) => RAMPS[scheme === "gray" ? "gray" : dark() ? "dark" : 
 // The tensor whose scale tensor t is drawn on.
 const scaleOf = (t) => (settings.scale === "before" && PAGE.layers[t - 1]?.keeps_scale ? scaleOf(t - 1) : t);
 
+const HARDLY = 0.1; // as in scale.py
+
 // Which values the first and the last colour stand for in a channel of a tensor, as in scale.py: {scheme, low, high}.
 function limits(t, c) {
   const whose = scaleOf(t), tensor = PAGE.tensors[whose], alone = settings.scale === "channel" || settings.scale === "before";
@@ -47,7 +49,7 @@ function limits(t, c) {
   const of = (name) => (alone ? [tensor[name][c]] : group.flatMap((one) => one[name]));
   const low = lowest(of("low")), high = highest(of("high"));
   if (low === high && whose === t) return { scheme: "gray", low: 0, high: PAGE.white };
-  const signed = whose > 0 && tensor.low.some((value) => value < 0);
+  const signed = whose > 0 && lowest(tensor.low) < -HARDLY * highest(tensor.high);
   const scheme = settings.colours === "auto" ? (signed ? "diverging" : "gray") : settings.colours;
   if (scheme === "gray") return { scheme, low, high };
   const reach = highest(of("spread")) || Math.max(-low, high) || 1;

@@ -18,6 +18,8 @@ RAMPS = {  # 256 colours from the first stop to the last; the diverging ones mee
              (84, 36, 28), (150, 58, 36), (212, 96, 58), (244, 150, 112), (255, 216, 190)],
 }  # fmt: skip
 
+HARDLY = 0.1  # of the largest value: values that are no further below 0 do not make a layer one of both signs
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -32,8 +34,9 @@ def default_scale(tensors: Sequence[dict], layers: Sequence[dict], t: int, c: in
     """Return the scale on which channel ``c`` of tensor ``t`` is drawn.
 
     ``tensors`` and ``layers`` are the page's (tensor 0 is the picture, tensor n the output of layer n - 1). A channel
-    has the interval of its own values, around 0 where the layer has negative ones. A layer that says ``keeps_scale``
-    has the scale of the layer before it. A constant channel is drawn as ``--norm clip`` would draw it.
+    has the interval of its own values, around 0 where the layer has negative ones, not just a few hardly below 0 as a
+    network that makes pictures has. A layer that says ``keeps_scale`` has the scale of the layer before it. A constant
+    channel is drawn as ``--norm clip`` would draw it.
 
     >>> tensors = [{"low": [-9.0], "high": [9.0], "spread": [8.0]}, {"low": [0.0], "high": [9.0], "spread": [8.0]}]
     >>> default_scale([tensors[1], *tensors], [{"keeps_scale": False}, {"keeps_scale": True}], 2, 0, 255)
@@ -43,7 +46,7 @@ def default_scale(tensors: Sequence[dict], layers: Sequence[dict], t: int, c: in
     low, high = tensor["low"][c], tensor["high"][c]
     if low == high and whose == t:
         return Scale("gray", 0.0, white)
-    if whose == 0 or min(tensor["low"]) >= 0:
+    if whose == 0 or min(tensor["low"]) >= -HARDLY * max(tensor["high"]):
         return Scale("gray", low, high)
     reach = tensor["spread"][c] or max(-low, high) or 1.0
     return Scale("diverging", -reach, reach)

@@ -545,3 +545,13 @@ def test_a_printed_model_runs_to_its_last_image_or_to_a_layer(program, tmp_path)
     assert done.returncode == 2 and b"--until fc: the pipeline has no such layer; there are 0 to 1" in done.stderr
     done = program.run("explain", "edge | ReLU | Tanh", "--until", "1", cwd=tmp_path)
     assert b"ReLU" in done.stdout and b"Tanh" not in done.stdout
+
+
+def test_a_long_pipeline_is_short_in_the_list_of_presets_and_whole_in_its_help(convfilter):
+    lines = convfilter("presets").stdout.splitlines()
+    assert max(map(len, lines)) < 240
+    assert lines[-1].strip().startswith("ReplicationPad2d(7) | Conv2d(1, 32, 3, weight=")
+    assert lines[-1].endswith("... ('convfilter denoise --help' has all of it)")
+    assert "denoise.safetensors:13.bias" not in lines[-1]
+    assert "bias='convfilter:denoise.safetensors:13.bias')" in convfilter("denoise", "--help").stdout
+    assert "          Conv2d(1, 1, 5, bias=False, weight=[edge(5)])" in lines

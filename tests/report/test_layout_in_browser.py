@@ -380,3 +380,21 @@ def test_a_picture_in_colour_shows_its_channels(show):
     y, x = page.evaluate("pixelOf(1)")
     value = page.locator("#layer-1 output.result").get_attribute("data-value")
     assert float(value) == pytest.approx(mixed[0, y, x].item(), rel=1e-5)
+
+
+def test_a_layer_with_long_weights_takes_a_line_and_a_picture_that_a_network_makes_is_gray(show, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weight = np.zeros((12, 1, 3, 3), np.float32)
+    weight[:, :, 1, 1] = np.arange(12)[:, None] - 4
+    np.savez("a_file_of_weights_with_a_long_name.npz", **{"a.long.name.of.a.tensor": weight})
+    last = "Conv2d(12, 1, 1, bias=-20, weight=box(1))"
+    conv = "Conv2d(1, 12, 3, bias=False, weight='a_file_of_weights_with_a_long_name.npz:a.long.name.of.a.tensor')"
+    page, tensors = show(f"ReLU | {conv} | {last}", GRAY, unfolded=False)
+    heights = [page.locator(f"#layer-{n} > h2").bounding_box()["height"] for n in (2, 3)]
+    assert heights[0] == heights[1]
+    title = page.locator("#layer-2 h2 code")
+    assert "tensor')" in title.inner_text() and title.evaluate("code => code.scrollWidth > code.clientWidth")
+    title.click()
+    assert title.evaluate("code => code.scrollWidth <= code.clientWidth")
+    assert tensors[2].min() < 0 and tensors[3].min() < 0
+    assert page.evaluate("[1, 2, 3].map(t => limits(t, 0).scheme)") == ["gray", "diverging", "gray"]
