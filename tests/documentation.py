@@ -91,7 +91,8 @@ def run_page(text: str, folder: Path, socket: str | None = None) -> str:
             parts += [(command, printed, block) for command, printed in commands(block)]
         elif block.kind == "first":
             parts.append((f"$ {block.body}", [], None))
-    script = "".join(f"{re.sub('^[$>] ', '', command, flags=re.MULTILINE)}\necho '{_MARK}'\n" for command, *_ in parts)
+    after = f"_status=$?; echo '{_MARK}'; (exit $_status)"
+    script = "".join(f"{re.sub('^[$>] ', '', command, flags=re.MULTILINE)}\n{after}\n" for command, *_ in parts)
     outputs = _run_bash(script, folder, socket).split(f"{_MARK}\n")
     assert len(outputs) == len(parts) + 1, f"bash stopped early: {outputs[-1]}"
     pieces, at = [], 0

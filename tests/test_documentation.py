@@ -55,3 +55,13 @@ def test_every_picture_is_shown_and_written_by_a_command(play):
     assert {path.name for path in PICTURES.iterdir()} == shown
     written = {path.name for page in PAGES for path in play(page)[1].iterdir()}
     assert shown - {*documentation.SCREENSHOTS} <= written
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")])
+def test_python_runs(page, tmp_path, monkeypatch):
+    documentation.copy_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in documentation.blocks(page.read_text(encoding="utf-8")):
+        if block.kind == "python":
+            exec(block.body, names)

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
 from test_floors import BELOW, PACKAGE
 
 from convfilter.cli.main import cli
+from convfilter.gray.norm import MODES
+from convfilter.language.presets import PRESETS
+from convfilter.layers.catalogue import LAYERS
+from convfilter.layers.kernels import KERNELS
 
 README = Path(__file__).parents[1] / "README.md"
 DOCS = README.parent / "docs"
@@ -47,9 +50,24 @@ def test_every_module_says_in_a_sentence_what_it_knows():
         assert first_sentence(path)
 
 
-@pytest.mark.parametrize("command", sorted(cli.commands))
-def test_every_command_is_documented(command):
-    assert f"convfilter {command}" in documentation()
+def commands() -> dict[str, click.Command]:
+    """Every command and preset, and the commands inside commands."""
+    context = click.Context(cli)
+    found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+    for name, command in list(found.items()):
+        if isinstance(command, click.Group):
+            found |= {f"{name} {inner}": command.commands[inner] for inner in command.commands}
+    return found
+
+
+def test_everything_that_there_is_is_documented():
+    text = documentation()
+    flags = {flag for command in commands().values() for p in command.params for flag in p.opts if flag.startswith("-")}
+    named = {
+        *(f"convfilter {name}" for name in commands()), *flags,
+        *(f"`{name}" for name in (*LAYERS, *KERNELS, *PRESETS)), *(f"`{mode}`" for mode in MODES),
+    }  # fmt: skip
+    assert {word for word in named if not re.search(rf"{re.escape(word)}(?![\w-])", text)} == set()
 
 
 def test_every_option_that_the_documentation_names_exists():
@@ -62,20 +80,20 @@ def test_every_option_that_the_documentation_names_exists():
     assert named - elsewhere <= known
 
 
-@pytest.mark.parametrize("line", re.findall(r"^    \$ (convfilter explain [^#\n]*)", README.read_text(), re.MULTILINE))
-def test_what_explain_prints_in_the_readme_is_what_it_prints(line):
-    import shlex
-
-    done = CliRunner(env={"COLUMNS": "80"}).invoke(cli, shlex.split(line)[1:])
-    shown = README.read_text(encoding="utf-8").partition(f"    $ {line}\n")[2]
-    printed = "".join(f"    {row}".rstrip() + "\n" for row in done.stdout.splitlines())
-    assert shown.startswith(printed)
+def anchors(page: Path) -> set[str]:
+    """The names of a page's headings, as code hosts make them."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "sample_images").symlink_to(README.parent / "sample_images")
-    exec(re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[1], {})
-    printed = capsys.readouterr().out
-    assert printed.startswith("[(1, 508, 508), (1, 508, 508), (1, 254, 254)]\n")
-    assert len(list((tmp_path / "out").iterdir())) == 4
+@pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in [*re.findall(r"\]\(([^)\s]+)\)", text), *re.findall(r'src="([^"]+)"', text)]:
+        path, _, anchor = target.partition("#")
+        if re.match(r"\w+:", path):
+            continue
+        found = page.parent / path if path else page
+        assert found.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(found), f"{page.name} links to {target}"

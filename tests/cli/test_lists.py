@@ -166,11 +166,10 @@ def test_outputs_among_the_names_are_passed_over_by_a_resumed_run(is_list, progr
     assert done.stderr.count(b"_edge.png: note: convfilter has made it, so it is no input here\n") == 2
 
 
-def test_the_readme_has_a_line_for_find(program):
+def test_the_page_has_a_line_for_find(program):
     save("photos/a.png", "photos/b/c.png")
-    readme = Path(__file__).parents[2] / "README.md"
-    [line] = re.findall(r"^find photos .*$", readme.read_text(encoding="utf-8"), re.MULTILINE)
-    environment = {**os.environ, "PYTHONPATH": str(readme.parent), "CONVFILTER_WARM": program.path}
+    [line] = re.findall(r"^find photos .*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    environment = {**os.environ, "PYTHONPATH": str(PAGE.parents[1]), "CONVFILTER_WARM": program.path}
     for _ in range(2):
         line = line.replace("| convfilter", f"| {' '.join(PROGRAM)}")
         done = subprocess.run(line, shell=True, capture_output=True, env=environment)

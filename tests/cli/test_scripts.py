@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from processes import PROGRAM
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "scripting.md"
 NOISE = np.random.default_rng(0).integers(0, 256, (400, 400), np.uint8)
 BROKEN = b"\x89PNG\r\n\x1a\n broken"
 
@@ -546,18 +546,21 @@ def test_standard_streams_that_are_closed(tmp_path):
     assert len(os.listdir("noerr")) == 150 and not os.path.exists("closed")
 
 
-def blocks(heading):
-    """The shell blocks of the README's section."""
-    section = README.read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+def blocks(*headings):
+    """The shell blocks of some sections of the page on scripts."""
+    sections = [PAGE.read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0] for heading in headings]
+    return re.findall(r"```sh\n(.*?)```", "".join(sections), re.DOTALL)
 
 
-def test_the_readme_has_shell_blocks():
-    assert len(blocks("In shell scripts")) >= 6
+BLOCKS = blocks("Recipes", "Several machines")
 
 
-@pytest.mark.parametrize("block", blocks("In shell scripts"), ids=lambda block: re.sub(r"\W+", " ", block)[:30])
-def test_the_readmes_shell_blocks_run(block, tmp_path):
+def test_the_page_has_shell_blocks():
+    assert len(BLOCKS) >= 6
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: re.sub(r"\W+", " ", block)[:30])
+def test_the_pages_shell_blocks_run(block, tmp_path):
     names = ["a", "b c", "sub/a", *(f"sub/{i}" for i in range(20 if "torchrun" in block else 0))]
     for i, name in enumerate(names):
         save(f"photos/{name}.png", i)
