@@ -5,7 +5,7 @@ goes on with it, and the others are what it prints, on both streams. The command
 other, by one bash, in a copy of ``sample_images/``; ``pytest tests/test_documentation.py --rewrite`` writes what they
 print, and copies the pictures that the page shows to ``docs/img/``. Five rules say what need not be equal:
 
-- seconds (``0.4 s``) may be any;
+- seconds (``0.4 s``, ``"seconds": 0.4``) may be any;
 - a number with decimals may differ by 2 % or by 0.02, because processors round in different ways;
 - a line ``...`` stands for any lines;
 - a run's closing line (``1 picture, 1 output, 0 failed, 0.4 s``) may be left out where nothing failed;
@@ -35,7 +35,7 @@ CHROMIUM = shutil.which("chromium")
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$|^<!-- ([\w ]+): (.*?) -->$", re.MULTILINE | re.DOTALL)
 _CLOSING = re.compile(r"\d[\d,]* pictures?, \d[\d,]* outputs?, 0 failed, [\d.]+ s")
-_NUMBER = re.compile(r"(\b\d+(?:\.\d+)? s\b|-?\d+\.\d+)")  # seconds, or a number with decimals
+_NUMBER = re.compile(r'(\b\d+(?:\.\d+)? s\b|"seconds": [\d.]+|-?\d+\.\d+)')  # seconds, or a number with decimals
 _MARK = "--- next command ---"
 
 
@@ -144,8 +144,8 @@ def settle(shown: list[str], printed: list[str]) -> list[str]:
         for number, piece in enumerate(_NUMBER.split(line)):
             if number % 2 == 0:
                 pieces.append(re.escape(piece))
-            elif piece.endswith("s"):
-                pieces.append(r"\d+(?:\.\d+)? s")
+            elif "s" in piece:
+                pieces.append(re.sub(r"[\d.]+", r"[\\d.]+", piece))
             else:
                 pieces.append(r"(-?\d+\.\d+)")
                 expected.append(float(piece))
