@@ -4,7 +4,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from queue import Empty, Full, Queue
 from typing import TypeVar
 
@@ -22,22 +22,36 @@ def map_in_order(
     workers: int,
     ahead: int = 2,
     stopped: threading.Event | None = None,
+    pool: ThreadPoolExecutor | None = None,
 ) -> Iterator[Value]:
     """Yield ``function(item)`` for each item, in order; the items are taken as they are needed, and None is none.
 
-    At most ``ahead`` items a worker are begun before their turn. When ``stopped`` is set, from any thread, nothing more
-    is begun. What is done then, or within GRACE, is still yielded; what runs on is left behind.
+    At most ``ahead`` items a worker are begun before their turn, on the threads of ``pool``, or of one made for this.
+    After an error, which is raised in its item's turn, nothing more is begun, nor after the iteration's end: what runs
+    then is waited for. When ``stopped`` is set, from any thread, nothing more is begun either. What is done then, or
+    within GRACE, is still yielded; what runs on is left behind.
 
     >>> list(map_in_order(abs, [-1, -2, -3], workers=2))
     [1, 2, 3]
     """
     stopped = stopped or threading.Event()
     begun: deque[Future[Value]] = deque()
-    pool = ThreadPoolExecutor(workers, "convfilter")
+    failed = threading.Event()
+    threads = pool or ThreadPoolExecutor(workers, "convfilter")
+
+    def work(item: Item) -> Value:
+        if failed.is_set():
+            raise CancelledError  # which nobody sees: the error of an item before this one ends the iteration
+        try:
+            return function(item)
+        except BaseException:
+            failed.set()
+            raise
+
     try:
         for item in items:
             if item is not None:
-                begun.append(pool.submit(function, item))
+                begun.append(threads.submit(work, item))
             while begun and (begun[0].done() or len(begun) > ahead * workers) and _wait(begun[0], stopped):
                 yield begun.popleft().result()
             if stopped.is_set():
@@ -48,7 +62,11 @@ def map_in_order(
         wait(running, GRACE)
         yield from (future.result() for future in running if future.done())
     finally:
-        pool.shutdown(wait=not stopped.is_set(), cancel_futures=True)
+        running = [future for future in begun if not future.cancel()]
+        if not stopped.is_set():
+            wait(running)
+        if pool is None:
+            threads.shutdown(wait=not stopped.is_set())
 
 
 def without_waiting(items: Iterable[Item], seconds: float) -> Iterator[Item | None]:

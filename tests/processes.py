@@ -62,6 +62,19 @@ class ForkServer:
         self.keeper.communicate("\n")
 
 
+def read_terminal(fd: int) -> bytes:
+    """Return all that is written to a pseudo-terminal until its other end is closed; closes this one."""
+    pieces = []
+    while True:
+        try:
+            pieces.append(os.read(fd, 65536))
+        except OSError:  # the other end is closed
+            pieces.append(b"")
+        if not pieces[-1]:
+            os.close(fd)
+            return b"".join(pieces)
+
+
 class Child:
     """A running program, as subprocess.Popen has it."""
 

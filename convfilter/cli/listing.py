@@ -14,6 +14,7 @@ from convfilter.language.pipeline import parse
 from convfilter.language.presets import Preset
 from convfilter.layers import kernels
 from convfilter.layers.catalogue import LAYERS
+from convfilter.layers.matrices import flip
 from convfilter.numbers import show_number
 
 LONGEST = 160  # characters of a preset's pipeline in the list
@@ -75,7 +76,7 @@ def show_kernel(text: str) -> str:
         hint = did_you_mean(name, kernels.KERNELS) or "; 'convfilter kernels' lists them all"
         raise UsageError(f"there is no kernel {escape(name)!r}{hint}")
     (kernel,) = parse(f"Filter2d({text})").layers[0].kernels
-    make = kernels.KERNELS.get(name, kernels.flip)
+    make = kernels.KERNELS.get(name, flip)
     parts = [f"{name}{_signature(make)}\n{sentence(make)}"]
     for number, matrix in enumerate(kernel.matrices):
         total = sum(map(sum, matrix))

@@ -213,7 +213,7 @@ def separate(weight: Tensor) -> tuple[Tensor, Tensor] | None:
     kernel = weight[0, 0].double().numpy()
     i, j = np.unravel_index(np.abs(kernel).argmax(), kernel.shape)
     row = kernel[i]
-    if kernel[i, j] == 0:
+    if kernel[i, j] == 0 or not np.isfinite(kernel).all():
         return None
     if (kernel == np.rint(kernel)).all():
         row = row / np.gcd.reduce(np.abs(row).astype(np.int64))

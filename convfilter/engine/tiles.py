@@ -172,7 +172,8 @@ class Output:
             tile = make()
             _write(tile, out[:, tile.rows, tile.columns], change)
 
-        self.threads.map(put, list(chain.from_iterable(self.bands)))
+        for _ in self.threads.in_order(put, list(chain.from_iterable(self.bands))):
+            pass
 
     def _draw(self, scales: Sequence[GrayScale], bits: int) -> Change:
         def draw(number: int, channel: NDArray[np.float32]) -> NDArray[np.unsignedinteger]:
@@ -232,7 +233,7 @@ def _compute(segment: SegmentPlan, source: Source, shape: Shape, threads: Thread
 
     if not measured:
         return Output(output, [], [[partial(make, plan) for plan in band] for band in plans], threads)
-    ranges, makes = zip(*threads.map(measure, list(chain.from_iterable(plans))), strict=True)
+    ranges, makes = zip(*threads.in_order(measure, list(chain.from_iterable(plans))), strict=True)
     each = iter(makes)
     bands = [[next(each) for _ in band] for band in plans]
     return Output(output, [_span(channel) for channel in zip(*ranges, strict=True)], bands, threads)

@@ -139,7 +139,7 @@ def kernel(text: Text, node) -> Kernel:
             )
             raise text.error(reason, node)
         try:
-            return literal(kernels.parse_rows(text.read(node, LONGEST_KERNEL)))
+            return literal(matrices.parse_rows(text.read(node, LONGEST_KERNEL)))
         except ValueError as error:
             raise text.error(f"{shorten(node.path, 100)}: {error}", node) from None
     if isinstance(node, Items):
@@ -148,8 +148,8 @@ def kernel(text: Text, node) -> Kernel:
         reason = "expected a kernel: a name such as sobel_x, a call such as gaussian(5), or rows [[0, 1], [1, 0]]"
         raise text.error(reason, node)
     if node.name == "flip":
-        inner = kernel(text, bind(text, node, signature(kernels.flip))["kernel"].value)
-        return Kernel(f"flip({inner.text})", tuple(map(kernels.flip, inner.matrices)), inner.origin)
+        inner = kernel(text, bind(text, node, signature(matrices.flip))["kernel"].value)
+        return Kernel(f"flip({inner.text})", tuple(map(matrices.flip, inner.matrices)), inner.origin)
     if node.name not in kernels.KERNELS:
         hint = did_you_mean(node.name, kernels.KERNELS) or "; 'convfilter kernels' lists them all"
         raise text.error(f"there is no kernel {shorten(node.name)!r}{hint}", node, node.name_end)
@@ -305,7 +305,7 @@ def write(value) -> str:
 def _call(name: str, values: tuple, types: tuple) -> tuple:
     # The types tell 1 from 1.0 and True, which are equal, and of which a kernel takes one alone.
     matrix = kernels.KERNELS[name](**dict(values))
-    return matrix if kernels.is_bank(matrix) else (matrix,)
+    return matrix if matrices.is_bank(matrix) else (matrix,)
 
 
 def _is_matrix(node: Items) -> bool:

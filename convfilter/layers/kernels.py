@@ -4,9 +4,7 @@ import math
 from collections.abc import Callable
 
 from convfilter.layers.checks import ArgumentError, show, whole
-from convfilter.layers.matrices import LARGEST, Bank, Matrix, flip, is_bank, parse_rows, separate
-
-__all__ = ["KERNELS", "Bank", "Matrix", "flip", "is_bank", "parse_rows", "separate"]
+from convfilter.layers.matrices import LARGEST, Bank, Matrix
 
 
 def edge(size: int = 5) -> Matrix:

@@ -1,4 +1,4 @@
-"""What holds for any kernel: its type, turning it, splitting it, reading it from a text."""
+"""What holds for any kernel: its type, turning it, reading it from a text."""
 
 import math
 import re
@@ -28,32 +28,6 @@ def is_bank(kernel: Matrix | Bank) -> bool:
     (True, False)
     """
     return isinstance(kernel[0][0], tuple | list)
-
-
-def separate(matrix: Matrix) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Return the column and the row whose outer product is the matrix, or None where there are none such.
-
-    It is right to within 1e-12 of the largest coefficient; whole numbers have whole factors. All zeros give None.
-
-    >>> separate(((-3, 0, 3), (-10, 0, 10), (-3, 0, 3)))
-    ((3.0, 10.0, 3.0), (-1.0, 0.0, 1.0))
-    >>> separate(((0, 1, 0), (1, -4, 1), (0, 1, 0))) is None
-    True
-    """
-    pivot = max(matrix, key=lambda row: max(map(abs, row)))
-    at, largest = max(enumerate(map(abs, pivot)), key=lambda pair: pair[1])
-    if not 0 < largest < math.inf:
-        return None
-    whole = all(float(value).is_integer() for value in pivot)
-    scale = math.gcd(*map(int, pivot)) if whole else 1
-    row = tuple(value / scale for value in pivot)
-    column = tuple(line[at] / row[at] for line in matrix)
-    close = (
-        abs(value - a * b) <= 1e-12 * largest
-        for a, line in zip(column, matrix, strict=True)
-        for b, value in zip(row, line, strict=True)
-    )
-    return (column, row) if all(close) else None
 
 
 def parse_rows(text: str) -> Matrix:

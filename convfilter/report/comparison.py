@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import zlib
 from collections.abc import Callable, Sequence
 from importlib.resources import files
@@ -23,7 +22,7 @@ from torch import nn
 
 import convfilter
 from convfilter.engine.build import to_tensor
-from convfilter.errors import InputError, escape
+from convfilter.errors import escape
 from convfilter.explain.channel_names import channel_names, label_channel
 from convfilter.explain.receptive_field import Field
 from convfilter.gray.norm import GrayScale
@@ -33,8 +32,8 @@ from convfilter.images.reader import Picture
 from convfilter.language.pipeline import Pipeline
 from convfilter.numbers import show_number
 from convfilter.report.scripts import read_script
-from convfilter.run.compare import Compared, check_comparison, compare, describe, predict_comparison
-from convfilter.run.one_file import find_path, read_picture, write_file
+from convfilter.run.compare import Compared, check_comparison, compare_on_file, describe
+from convfilter.run.one_file import find_path, write_file
 from convfilter.run.options import Options
 
 LIMIT = 9_500_000  # bytes of a page
@@ -53,12 +52,7 @@ def write_comparison_page(
     """Write the page of a comparison, and return its path; the rest is as ``run.compare.write_comparison`` has it."""
     options = check_comparison(pipelines, options, (".html",))
     path = find_path(image, options.output, "compare.html", (".html",))
-    picture = read_picture(image, options, lambda header: predict_comparison(pipelines, options, header))
-    title = os.path.basename("standard input" if image == "-" else image)
-    try:
-        rows = compare(pipelines, picture, options, texts=texts, warn=warn)
-    except InputError as error:
-        raise InputError(f"{escape(title)}: {error}") from None
+    title, picture, rows = compare_on_file(pipelines, image, options, texts=texts, warn=warn)
     page = make_page(rows, picture, options, title)
     write_file(path, lambda file: file.write(page.encode()), no_clobber=options.no_clobber)
     return path

@@ -65,12 +65,7 @@ def write_comparison(
     """
     options = check_comparison(pipelines, options, ENDINGS)
     path = find_path(image, options.output, f"compare{options.suffix}", ENDINGS)
-    picture = read_picture(image, options, lambda header: predict_comparison(pipelines, options, header))
-    title = os.path.basename("standard input" if image == "-" else image)
-    try:
-        rows = compare(pipelines, picture, options, texts=texts, warn=warn)
-    except InputError as error:
-        raise InputError(f"{escape(title)}: {error}") from None
+    title, picture, rows = compare_on_file(pipelines, image, options, texts=texts, warn=warn)
 
     def write(file: BinaryIO) -> None:
         draw_comparison(rows, picture, options, title, file)
@@ -95,9 +90,30 @@ def check_comparison(pipelines: Sequence[Pipeline], options: Options, endings: t
     return options
 
 
-def predict_comparison(pipelines: Sequence[Pipeline], options: Options, header: "Header") -> int:
-    """Return about how many bytes a comparison needs: every output is kept until the last one is known."""
-    return sum(predict(pipeline, options, header) for pipeline in pipelines)
+def compare_on_file(
+    pipelines: Sequence[Pipeline],
+    image: str,
+    options: Options,
+    *,
+    texts: Sequence[str] = (),
+    warn: Callable[[str], object] = lambda text: None,
+) -> tuple[str, "Picture", list[Compared]]:
+    """Return a picture's name, the picture, and what each pipeline makes of it; ``image`` is a path or "-".
+
+    Raises:
+        PipelineError: a layer does not take the picture.
+        InputError: the picture cannot be read or computed; names it.
+    """
+
+    def predict_all(header: "Header") -> int:  # every output is kept until the last one is known
+        return sum(predict(pipeline, options, header) for pipeline in pipelines)
+
+    picture = read_picture(image, options, predict_all)
+    name = os.path.basename("standard input" if image == "-" else image)
+    try:
+        return name, picture, compare(pipelines, picture, options, texts=texts, warn=warn)
+    except InputError as error:
+        raise InputError(f"{escape(name)}: {error}") from None
 
 
 def compare(

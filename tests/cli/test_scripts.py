@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from processes import PROGRAM
+from processes import PROGRAM, read_terminal
 
 PAGE = Path(__file__).parents[2] / "docs" / "scripting.md"
 NOISE = np.random.default_rng(0).integers(0, 256, (400, 400), np.uint8)
@@ -427,16 +427,7 @@ def screen(program, tmp_path, *arguments, columns=80, stdout=None, **env):
         env={"TERM": "xterm", "NO_COLOR": "", **env},
     )  # fmt: skip
     os.close(theirs)
-    written = b""
-    while True:
-        try:
-            piece = os.read(ours, 4096)
-        except OSError:  # the other end is closed
-            break
-        if not piece:
-            break
-        written += piece
-    os.close(ours)
+    written = read_terminal(ours)
     lines = [""]
     for character in re.sub(r"\x1b\[\d*m", "", written.decode()).replace("\r\n", "\n"):
         if character == "\n":

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from processes import read_terminal
 
 from convfilter.cli.main import cli
 
@@ -28,19 +29,10 @@ def run_on_terminal(*arguments, **environ):
         [sys.executable, "-m", "convfilter", *arguments], stdout=subprocess.PIPE, stderr=theirs, env=environ
     )
     os.close(theirs)
-    pieces = []
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:  # the other end is closed
-            break
-        if not piece:
-            break
-        pieces.append(piece)
-    os.close(ours)
+    written = read_terminal(ours).decode()
     out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, pieces
-    return out.decode(), b"".join(pieces).decode()
+    assert process.returncode == 0, written
+    return out.decode(), written
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")

@@ -1,5 +1,7 @@
 """Every algorithm against torch's own layer on the same input, to float32's noise; whole numbers exactly."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -103,6 +105,8 @@ def test_one_channel_in_one_column_is_right_whatever_lies_beside_it_in_memory():
         (((0.0, 1.0), (0.0, 0.0), (0.0, -1.0)), [1, 0, -1], [0, 1]),
         (((0.0, 0.0), (0.0, 0.0)), None, None),
         (((1.0, 2.0), (2.0, 3.0)), None, None),
+        (((math.nan, 1.0), (1.0, 1.0)), None, None),
+        (((math.inf, 1.0), (1.0, 1.0)), None, None),
     ],
 )
 def test_kernels_of_rank_1_are_a_column_times_a_row(kernel, column, row):

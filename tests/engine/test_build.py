@@ -11,7 +11,8 @@ from torch import nn
 from convfilter import PipelineError, parse
 from convfilter.engine.build import activations, build, explain_nonfinite, to_tensor
 from convfilter.gray.input_values import InputValues
-from convfilter.layers.kernels import KERNELS, is_bank
+from convfilter.layers.kernels import KERNELS
+from convfilter.layers.matrices import is_bank
 
 MODES = {"zeros": "constant", "reflect": "mirror", "replicate": "nearest", "circular": "wrap"}  # as scipy calls them
 

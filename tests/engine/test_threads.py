@@ -33,20 +33,18 @@ class Slow:
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("items", [[], [7], list(range(20))])
 def test_values_come_in_order_from_all_threads(count, items):
-    for method in ("map", "in_order"):
-        slow = Slow()
-        assert list(getattr(Threads(count), method)(slow, items)) == [-item for item in items]
-        assert sorted(slow.begun) == items and slow.most <= count
-        if len(items) > 1:
-            assert slow.most == count
+    slow = Slow()
+    assert list(Threads(count).in_order(slow, items)) == [-item for item in items]
+    assert sorted(slow.begun) == items and slow.most <= count
+    if len(items) > 1:
+        assert slow.most == count
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-@pytest.mark.parametrize("method", ["map", "in_order"])
-def test_no_thread_goes_on_after_an_error(count, method):
+def test_no_thread_goes_on_after_an_error(count):
     slow = Slow(fails=5)
     with pytest.raises(ArithmeticError, match="5"):
-        list(getattr(Threads(count), method)(slow, range(100)))
+        list(Threads(count).in_order(slow, range(100)))
     begun = len(slow.begun)
     assert begun <= 5 + 2 * count
     time.sleep(0.05)

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from convfilter.layers import kernels
-from convfilter.layers.kernels import KERNELS, flip, is_bank
-from convfilter.layers.matrices import separate
+from convfilter.layers.kernels import KERNELS
+from convfilter.layers.matrices import flip, is_bank
 
 SIZED = ("edge", "gaussian", "log", "motion", "gabor")
 COMPASS = {
@@ -335,48 +334,3 @@ def test_flip_turns_by_180_degrees():
     assert flip(KERNELS["robinson"]())[0] == KERNELS["robinson"]()[4]
     for kernel in (KERNELS["emboss"](), bank):
         assert flip(flip(kernel)) == kernel
-
-
-@pytest.mark.parametrize(
-    "name, rank_one",
-    [
-        ("box", True),
-        ("gaussian", True),
-        ("binomial5", True),
-        ("sobel_x", True),
-        ("scharr_y", True),
-        ("freichen_x", True),
-        ("identity", True),
-        ("motion", True),
-        ("edge", False),
-        ("log", False),
-        ("dog", False),
-        ("unsharp", False),
-        ("laplace4", False),
-        ("roberts_a", False),
-        ("emboss", False),
-        ("line_h", True),
-        ("line_45", False),
-    ],
-)
-def test_separate_finds_the_rank_one_kernels(name, rank_one):
-    factors = separate(KERNELS[name]())
-    assert (factors is not None) == rank_one
-    if factors:
-        np.testing.assert_allclose(np.outer(*factors), array(name), rtol=0, atol=1e-12 * abs(array(name)).max())
-
-
-def test_separate_by_hand():
-    assert separate(KERNELS["scharr_x"]()) == ((3, 10, 3), (-1, 0, 1))
-    assert separate(((6, 4), (9, 6))) == ((2, 3), (3, 2))
-    assert separate(((0, 0, 0), (0, 2, 5))) == ((0, 1), (0, 2, 5))
-    assert separate(((7.5,),)) == ((1,), (7.5,))
-    assert separate(((0, 0), (0, 0))) is None
-    assert separate(((math.nan, 1), (1, 1))) is None
-    assert separate(((math.inf, 1), (1, 1))) is None
-    assert separate(((1, 1), (1, 1 + 1e-9))) is None
-    assert separate(((1, 1), (1, 1 + 1e-14))) is not None
-
-
-def test_the_words_that_others_import_from_kernels():
-    assert set(kernels.__all__) == {"KERNELS", "Bank", "Matrix", "flip", "is_bank", "parse_rows", "separate"}

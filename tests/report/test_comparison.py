@@ -4,7 +4,6 @@ import base64
 import html
 import os
 import re
-import shutil
 import zlib
 
 import numpy as np
@@ -19,7 +18,6 @@ from convfilter.engine.build import build
 from convfilter.report.comparison import _find_centres, write_comparison_page
 from convfilter.run.options import Options
 
-CHROMIUM = shutil.which("chromium")
 POOLS = ["AvgPool2d(4)", "MaxPool2d(4)"]
 
 
@@ -90,38 +88,34 @@ def test_the_command_line(line):
     assert "no output ends in .htm, but in .png, .svg or .html" in done.stderr
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-def test_pointing_at_a_pixel_shows_it_in_all_pictures(line):
-    sync_api = pytest.importorskip("playwright.sync_api")
+def test_pointing_at_a_pixel_shows_it_in_all_pictures(line, browser):
     path, _ = write(POOLS, line)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 1000})
-        problems = []
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: None if request.url.startswith(("file:", "data:", "blob:")) else
-                problems.append(request.url))  # fmt: skip
-        page.goto(f"file://{os.path.abspath(path)}")
-        page.wait_for_selector("body[data-ready]")
-        outputs = page.locator("output")
-        average = page.locator("#panel-1 .picture")
-        average.scroll_into_view_if_needed()
-        box = average.bounding_box()
-        page.mouse.move(box["x"] + box["width"] * 5.5 / 16, box["y"] + box["height"] * 2.5 / 8)
-        assert outputs.all_text_contents()[1:] == ["x,y 5,2: 191.25", "x,y 5,2: 255"]
-        mark = page.locator("#panel-2 .mark").bounding_box()
-        other = page.locator("#panel-2 .picture").bounding_box()
-        assert abs(mark["x"] + mark["width"] / 2 - other["x"] - other["width"] * 5.5 / 16) < 2
-        page.mouse.click(box["x"] + box["width"] * 5.5 / 16, box["y"] + box["height"] * 2.5 / 8)
-        page.mouse.move(box["x"] + 3, box["y"] + 3)
-        assert outputs.nth(1).text_content() == "x,y 5,2: 191.25", "a click holds"
-        average.focus()
-        page.keyboard.press("ArrowRight")
-        assert outputs.all_text_contents()[1:] == ["x,y 6,2: 255", "x,y 6,2: 255"]
-        assert "MaxPool2d(4), channel 0: x,y 6,2: 255" in page.locator("#status").text_content()
-        page.locator("#panel-0 .picture").focus()
-        page.keyboard.press("ArrowRight")
-        assert outputs.all_text_contents() == ["x,y 33,16: 255", "x,y 8,4: 255", "x,y 8,4: 255"]
-        browser.close()
+    page = browser.new_page(viewport={"width": 1200, "height": 1000})
+    problems = []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith(("file:", "data:", "blob:")) else
+            problems.append(request.url))  # fmt: skip
+    page.goto(f"file://{os.path.abspath(path)}")
+    page.wait_for_selector("body[data-ready]")
+    outputs = page.locator("output")
+    average = page.locator("#panel-1 .picture")
+    average.scroll_into_view_if_needed()
+    box = average.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 5.5 / 16, box["y"] + box["height"] * 2.5 / 8)
+    assert outputs.all_text_contents()[1:] == ["x,y 5,2: 191.25", "x,y 5,2: 255"]
+    mark = page.locator("#panel-2 .mark").bounding_box()
+    other = page.locator("#panel-2 .picture").bounding_box()
+    assert abs(mark["x"] + mark["width"] / 2 - other["x"] - other["width"] * 5.5 / 16) < 2
+    page.mouse.click(box["x"] + box["width"] * 5.5 / 16, box["y"] + box["height"] * 2.5 / 8)
+    page.mouse.move(box["x"] + 3, box["y"] + 3)
+    assert outputs.nth(1).text_content() == "x,y 5,2: 191.25", "a click holds"
+    average.focus()
+    page.keyboard.press("ArrowRight")
+    assert outputs.all_text_contents()[1:] == ["x,y 6,2: 255", "x,y 6,2: 255"]
+    assert "MaxPool2d(4), channel 0: x,y 6,2: 255" in page.locator("#status").text_content()
+    page.locator("#panel-0 .picture").focus()
+    page.keyboard.press("ArrowRight")
+    assert outputs.all_text_contents() == ["x,y 33,16: 255", "x,y 8,4: 255", "x,y 8,4: 255"]
     assert problems == []
+    page.close()

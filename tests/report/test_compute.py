@@ -1,8 +1,6 @@
 """The page's scripts without the page: pipelines, shapes, sums, errors and values as Python and torch have them."""
 
-import os
 import random
-import shutil
 
 import numpy as np
 import pytest
@@ -20,15 +18,6 @@ from convfilter.layers.catalogue import LAYERS
 from convfilter.report.page import _json
 from convfilter.report.scripts import read_script
 from convfilter.report.vocabulary import write_vocabulary
-
-CHROMIUM = shutil.which("chromium")
-if CHROMIUM is None and not os.environ.get("CI"):
-    pytest.skip("chromium is not installed", allow_module_level=True)
-sync_api = (
-    pytest.importorskip("playwright.sync_api")
-    if not os.environ.get("CI")
-    else __import__("playwright.sync_api").sync_api
-)
 
 EACH = 8  # random layers of each kind
 SCRIPTS = ("axes.js", "curves.js", "compute.js", "random.js", "pipeline.js")
@@ -59,15 +48,13 @@ FOLLOW = """([vocabulary, cases]) => {
 
 
 @pytest.fixture(scope="module")
-def follow():
+def follow(browser):
     """Return a function that gives for each (text, shape, values, seed) what the page's scripts make of it."""
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = chromium.new_page()
-        page.goto("about:blank")
-        page.add_script_tag(content="\n".join(map(read_script, SCRIPTS)))
-        yield lambda cases, known="ReLU": page.evaluate(FOLLOW, [_json(write_vocabulary(parse(known))), cases])
-        chromium.close()
+    page = browser.new_page()
+    page.goto("about:blank")
+    page.add_script_tag(content="\n".join(map(read_script, SCRIPTS)))
+    yield lambda cases, known="ReLU": page.evaluate(FOLLOW, [_json(write_vocabulary(parse(known))), cases])
+    page.close()
 
 
 def random_texts(rng, name, *, spoiled: bool):

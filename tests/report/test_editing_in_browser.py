@@ -1,8 +1,6 @@
 """The page that is edited, in a real browser: what it computes against torch, its controls, its address, and copies."""
 
-import os
 import random
-import shutil
 
 import numpy as np
 import pytest
@@ -17,15 +15,6 @@ from convfilter.gray.input_values import InputValues
 from convfilter.layers.catalogue import LAYERS
 from convfilter.report.page import make_report
 
-CHROMIUM = shutil.which("chromium")
-if CHROMIUM is None and not os.environ.get("CI"):
-    pytest.skip("chromium is not installed", allow_module_level=True)
-sync_api = (
-    pytest.importorskip("playwright.sync_api")
-    if not os.environ.get("CI")
-    else __import__("playwright.sync_api").sync_api
-)
-
 GRAY = to_tensor(np.random.default_rng(1).integers(0, 256, (40, 30)).astype(np.uint8), 255)
 VALUES = """() => ({
     text: document.getElementById("pipeline-text").value,
@@ -36,11 +25,8 @@ VALUES = """() => ({
 
 
 @pytest.fixture(scope="module")
-def context():
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium.new_context(viewport={"width": 1366, "height": 768})
-        chromium.close()
+def context(browser):
+    return browser.new_context(viewport={"width": 1366, "height": 768})
 
 
 @pytest.fixture
