@@ -6,6 +6,7 @@ import sys
 
 def main() -> None:
     """Run the command line; the process ends with its exit status."""
+    survive()
     if "warm" not in sys.argv[1:]:  # that command asks it from outside
         from convfilter import __version__
         from convfilter.warm import client
@@ -21,6 +22,16 @@ def main() -> None:
     sys.exit(status)
 
 
+def survive() -> None:
+    """Let the signals that ask how far a run is not end it, even where it has just begun."""
+    import _signal  # not `signal`, which loads ten other modules
+
+    for name in ("SIGUSR1", "SIGINFO"):
+        number = getattr(_signal, name, None)
+        if number is not None and _signal.getsignal(number) == _signal.SIG_DFL:
+            _signal.signal(number, lambda number, frame: None)
+
+
 def run() -> int:
     """Run the command line in this very process, and return its exit status; a signal ends the process."""
     import warnings
@@ -30,6 +41,7 @@ def run() -> int:
     streams.prepare()
     warnings.simplefilter("ignore")  # torch's are for those who write programs
     streams.catch_signals(lambda number, frame: os._exit(128 + number))
+    streams.answer_signals(lambda number, frame: streams.say_at_once("convfilter: no picture is done yet\n"))
     from convfilter.cli.main import main
 
     try:

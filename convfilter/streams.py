@@ -1,5 +1,6 @@
 """Standard input, output and error as they may be: closed, full, or a pipe that nobody reads any more."""
 
+import contextlib
 import io
 import os
 import select
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+ASKING = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGINFO") if hasattr(signal, name))
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 PIECE = 1 << 20
 
@@ -38,6 +40,19 @@ def catch_signals(obey: Callable[[int, object], None]) -> None:
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, obey)
+
+
+def answer_signals(answer: Callable[[int, object], None]) -> None:
+    """Let ``answer(number, frame)`` meet the signals that ask how far a run is; what the caller ignores stays so."""
+    for number in ASKING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, answer)
+
+
+def say_at_once(text: str) -> None:
+    """Write a text to standard error, past Python's buffer, in whose midst a signal may have come."""
+    with contextlib.suppress(OSError):
+        os.write(2, text.encode())
 
 
 def say(text: str) -> None:

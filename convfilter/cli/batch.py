@@ -12,12 +12,14 @@ from functools import partial
 
 from convfilter import streams
 from convfilter.cli.console import Console
+from convfilter.cli.log import Log
 from convfilter.cli.show import Terminal, check_show
 from convfilter.cli.together import finish_together
 from convfilter.errors import UsageError
 from convfilter.files.listed import FileList
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.api import Run, run_files
+from convfilter.run.loading import once
 from convfilter.run.options import Options
 from convfilter.run.result import Result
 
@@ -36,6 +38,7 @@ def run_batch(
     verbose: int,
     progress: str,
     show: bool,
+    log: str | None,
 ) -> int:
     """Run the pictures, print what is written, and return the exit status, 0, 1 or 3; a signal ends the process.
 
@@ -57,20 +60,26 @@ def run_batch(
                 console.write_out(partial(streams.write_out, _dump({"source": path, "passed_over": reason}, end)))
 
     run = run_files(pipeline, inputs, passed_over=pass_over, **vars(options))
+    count = once(lambda: threading.Thread(target=_count, args=(console, run), daemon=True).start())
     if options.device == "auto":
         console.detail("--device auto", run.device)
     terminal = Terminal() if show else None
     if terminal and terminal.why_not and not quiet:
         console.say(f"convfilter: --show: {terminal.why_not}, so nothing is drawn")
+    journal = Log(log) if log is not None else None
     if console.counts:
-        threading.Thread(target=_count, args=(console, run), daemon=True).start()
+        count()
         threading.Thread(target=_keep_showing, args=(console,), daemon=True).start()
     write = partial(_show_nothing if to_stdout else _show_json if as_json else _show_paths, end=end)
     dump = partial(_dump, end=end) if as_json else None
-    with _signals_caught() as caught, ThreadPoolExecutor(1, "convfilter-results") as pool:
-        telling = pool.submit(_tell, run, console, write, dump, terminal, options.shard == "auto")
+    asked = threading.Event()
+    with _signals_caught(asked) as caught, ThreadPoolExecutor(1, "convfilter-results") as pool:
+        telling = pool.submit(_tell, run, console, write, dump, terminal, journal, options.shard == "auto")
         while not caught and not wait([telling], 0.05).done:
-            pass
+            if asked.is_set():
+                asked.clear()
+                count()
+                threading.Thread(target=console.say_status, daemon=True).start()  # which may wait for who reads that
         if caught:  # in the main thread, which waits for nothing else: not for a picture, nor for who reads our output
             stopping = threading.Thread(target=run.stop, daemon=True)
             stopping.start()
@@ -86,6 +95,7 @@ def _tell(
     write: Callable[[Result], bytes],
     dump: Callable[[dict], bytes] | None,
     terminal: Terminal | None,
+    log: Log | None,
     is_shared: bool,
 ) -> int:
     """Print every result, and at the end how many there were; return the exit status.
@@ -94,7 +104,7 @@ def _tell(
     are to be printed.
     """
     lost: Exception | None = None
-    why = None
+    place, why = "standard output", None
     for result in run:
         console.add(result)
         words = write(result)
@@ -106,10 +116,16 @@ def _tell(
             except (OSError, ValueError) as error:  # nobody reads on, or there is no room: what is lost must be known
                 lost = error
                 run.stop()
+        if log and not lost:
+            try:
+                log.write(result)
+            except OSError as error:
+                lost, place = error, log.shown
+                run.stop()
         if terminal and result.status == "done":
             terminal.show(result.outputs, console.say)
     if lost and not isinstance(lost, BrokenPipeError):
-        console.say(f"convfilter: standard output: {getattr(lost, 'strerror', None) or lost}")
+        console.say(f"convfilter: {place}: {getattr(lost, 'strerror', None) or lost}")
     if dump and not lost:
         words = dump({"counts": console.counts_to_dict(), "stopped": why if run.stopped else None})
         try:
@@ -152,13 +168,17 @@ def _keep_showing(console: Console) -> None:
 
 
 @contextlib.contextmanager
-def _signals_caught() -> Iterator[list[int]]:
-    """Return a list that gets the numbers of the signals that come; no more than that is done about them."""
+def _signals_caught(asked: threading.Event) -> Iterator[list[int]]:
+    """Return a list that gets the numbers of the signals that come; no more than that is done about them.
+
+    ``asked`` is set by those that ask how far the run is.
+    """
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught  # a program that uses us has signals for itself
         return
-    before = {number: signal.getsignal(number) for number in streams.SIGNALS}
+    before = {number: signal.getsignal(number) for number in (*streams.SIGNALS, *streams.ASKING)}
+    streams.answer_signals(lambda number, frame: asked.set())
     streams.catch_signals(lambda number, frame: caught.append(number))
     try:
         yield caught

@@ -29,6 +29,7 @@ class Console:
         self.quiet, self.verbose, self.every = quiet, verbose, every
         self.done = self.outputs = self.skipped = self.failed = 0
         self.total: int | None = None
+        self.last = ""  # source that something is known of
         self.closed = False
         self.start = self._said = time.monotonic()
         self._lock = threading.RLock()
@@ -46,6 +47,7 @@ class Console:
     def add(self, result: Result) -> None:
         """Count one result, and say what is to be said of it."""
         with self._lock:
+            self.last = result.source
             self.done += result.status == "done"
             self.skipped += result.status == "skipped"
             self.failed += result.status == "failed"
@@ -81,6 +83,12 @@ class Console:
                 self.bar.clear()
             write()
 
+    def say_status(self) -> None:
+        """Say how far the run is, even where it is to be quiet: somebody has asked."""
+        with self._lock:
+            last = f"; the last one: {escape(self.last)}" if self.last else ""
+            self.say(f"convfilter: {self._meter()}{last}")
+
     def show_progress(self) -> bool:
         """Draw the bar, or say the line of this minute; to be called often, until it returns False after the end."""
         with self._lock:
@@ -93,12 +101,7 @@ class Console:
                 else:
                     self.bar.refresh()  # time passes
             elif self.plain and not self.closed and now - self._said >= self.every:
-                from tqdm import tqdm
-
-                meter = tqdm.format_meter(
-                    count, self.total, now - self.start, ncols=0, unit=" pictures", postfix=self._failures()
-                )
-                self.say(f"convfilter: {meter.strip()}")
+                self.say(f"convfilter: {self._meter()}")
                 self._said = now
             return not self.closed
 
@@ -127,6 +130,14 @@ class Console:
         parts += [f"{self.skipped} skipped"] if self.skipped else []
         parts += [f"{self.failed} failed", f"{time.monotonic() - self.start:.1f} s"]
         return ", ".join(parts)
+
+    def _meter(self) -> str:
+        """Return how many pictures are done, of how many, with rate and time left."""
+        from tqdm import tqdm
+
+        count, seconds = self.done + self.skipped + self.failed, time.monotonic() - self.start
+        meter = tqdm.format_meter(count, self.total, seconds, ncols=0, unit=" pictures", postfix=self._failures())
+        return meter.strip()
 
     def _failures(self) -> str:
         return f"{self.failed:,} failed" if self.failed else ""

@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -504,10 +503,8 @@ def _presets(ctx: click.Context, file: str | None) -> Mapping[str, Preset]:
 
 
 def _user_presets(file: str | None) -> Mapping[str, Preset]:
-    if file is not None:
-        return load_presets(file)
-    own = Path(click.get_app_dir("convfilter")) / "presets.toml"
-    return load_presets(own) if own.is_file() else {}
+    found = options.find_presets_file(file)
+    return load_presets(found) if found else {}
 
 
 def _run(ctx: click.Context, pipeline: Pipeline, text: str, inputs: tuple[str, ...], kwargs: dict) -> None:

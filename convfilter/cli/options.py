@@ -3,10 +3,13 @@
 The groups of --help are ten lines of ``Command``, fewer than a library for them would save.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import (
     BashComplete,
     CompletionItem,
@@ -17,19 +20,47 @@ from click.shell_completion import (
 )
 
 import convfilter
-from convfilter.errors import ConvfilterError
+from convfilter.cli import defaults
+from convfilter.errors import ConvfilterError, escape
 from convfilter.language.grammar import Constant, Items, read_value
-from convfilter.language.presets import Preset
+from convfilter.language.presets import Preset, load_defaults
 from convfilter.language.resolve import CONVOLUTION_OPTIONS, takes_convolution_options
 from convfilter.run.options import DEFAULTS, GROUPS, PICTURES_IN, PIPELINE, RUNNING, SETTINGS, flags
 
 
 class Option(click.Option):
-    """An option that knows its group in --help."""
+    """An option that knows its group in --help, and where ``has_defaults`` is true takes those that users set."""
 
-    def __init__(self, *args, section: str = RUNNING, **kwargs) -> None:
+    def __init__(self, *args, section: str = RUNNING, has_defaults: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.section = section
+        self.section, self.has_defaults = section, has_defaults
+
+    def consume_value(self, ctx: click.Context, opts):
+        value, source = super().consume_value(ctx, opts)
+        if not self.has_defaults or source is ParameterSource.COMMANDLINE or ctx.resilient_parsing:
+            return value, source
+        if found := defaults.find_in_environment(self, os.environ):
+            return found[0], ParameterSource.ENVIRONMENT
+        of_file, name = _defaults_of_file(ctx.find_root()), defaults.name_of(self)
+        return (of_file[name], ParameterSource.DEFAULT_MAP) if name in of_file else (value, source)
+
+
+def _defaults_of_file(root: click.Context) -> Mapping[str, object]:
+    """Return the defaults that the file of presets holds, read once a call."""
+    if __name__ not in root.meta:
+        file = find_presets_file(root.params.get("presets_file"))
+        table = load_defaults(file) if file else {}
+        taken = [one for one in shared(lambda: None).__click_params__ if one.has_defaults] if table else []
+        root.meta[__name__] = defaults.read_table(taken, table, escape(str(file)))
+    return root.meta[__name__]
+
+
+def find_presets_file(given: str | None) -> Path | str | None:
+    """Return the path of the user's presets and defaults, where there may be some."""
+    if given is not None:
+        return given
+    own = Path(click.get_app_dir("convfilter")) / "presets.toml"
+    return own if own.is_file() else None
 
 
 class Command(click.Command):
@@ -168,7 +199,8 @@ def of_run(*names: str) -> Callable:
                 kind = {"type": read, "metavar": setting.metavar or None}
             if setting.multiple:
                 kind |= {"multiple": True, "type": Checked(lambda value, read=setting.read: read(value)[0])}
-            command = option(setting.group, *flags(name), name, default=default, help=text, **kind)(command)
+            more = {"default": default, "help": text, "has_defaults": name in COMPUTED, **kind}
+            command = option(setting.group, *flags(name), name, **more)(command)
         return command
 
     return add
@@ -208,6 +240,8 @@ PRINTING = (
     CODE,
     option(RUNNING, "--progress", type=click.Choice(["auto", "plain", "none"]), default="auto", show_default=True,
            help="auto: a bar on a terminal; plain: a line a minute."),
+    option(RUNNING, "--log", metavar="FILE",
+           help="Append a line a picture to FILE: time, status, seconds, source, and outputs or what was wrong."),
     option(RUNNING, "-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error."),
     option(RUNNING, "-v", "--verbose", count=True,
            help="Say more: what is passed over, and what was noted; -vv: where a fault arose."),
@@ -218,6 +252,8 @@ def shared(command: Callable) -> Callable:
     """Add the options that presets and ``run`` share."""
     for add in reversed([FILES_FROM, of_run(*SETTINGS), PRESETS_FILE, *PRINTING]):
         command = add(command)
+    for parameter in command.__click_params__:
+        parameter.has_defaults = parameter.name not in ("files_from", "presets_file", "code")
     return command
 
 

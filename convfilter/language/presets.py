@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from convfilter.errors import UsageError, escape, shorten
 from convfilter.language.grammar import LONGEST
@@ -51,7 +52,7 @@ class Preset:
 
 
 def load_presets(path: Path | str) -> dict[str, Preset]:
-    """Return the presets that a TOML file holds, one table each.
+    """Return the presets that a TOML file holds, one table each; the table ``defaults`` is none.
 
     A table has ``pipeline`` (text), ``help`` (one sentence, may be left out) and ``options`` (a table of defaults, may
     be left out)::
@@ -64,16 +65,32 @@ def load_presets(path: Path | str) -> dict[str, Preset]:
     Raises:
         UsageError: the file cannot be read or a table is no preset; names the file and the table.
     """
+    tables = {name: table for name, table in _read_tables(path).items() if name != "defaults"}
+    return {name: _preset(name, table, escape(str(path))) for name, table in tables.items()}
+
+
+def load_defaults(path: Path | str) -> dict[str, Any]:
+    """Return what the table ``defaults`` of a file of presets holds, unchecked.
+
+    Raises:
+        UsageError: the file cannot be read, or that is no table.
+    """
+    found = _read_tables(path).get("defaults", {})
+    if not isinstance(found, dict):
+        raise UsageError(f"{escape(str(path))}: defaults: expected a table of options, such as jobs = 4")
+    return found
+
+
+def _read_tables(path: Path | str) -> dict[str, Any]:
     shown = escape(str(path))
     try:
         text = read_text(path, LONGEST)
     except ValueError as error:
         raise UsageError(f"{shown} {error}") from None
     try:
-        tables = tomllib.loads(text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{shown} is not a TOML file: {escape(str(error))}") from None
-    return {name: _preset(name, table, shown) for name, table in tables.items()}
 
 
 def _preset(name: str, table, shown: str) -> Preset:

@@ -25,6 +25,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
+from convfilter import streams
 from convfilter.errors import InputError
 from convfilter.files.temporary import make_token, remove_made
 from convfilter.files.transaction import OutputWriter, Transaction
@@ -206,7 +207,7 @@ def _be_base(sock: socket.socket, filtering: Filtering, parent: int) -> NoReturn
     """Fork a worker whenever one is asked for, until the one that asks is gone."""
     try:
         _end_with(parent)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+        for number in (*streams.SIGNALS, *streams.ASKING, signal.SIGQUIT, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)  # the one that asks obeys them, and kills
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)

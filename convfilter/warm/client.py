@@ -12,6 +12,7 @@ from convfilter.warm import protocol
 ANSWER = 0.05  # seconds that the warm process may take to answer; after that the call goes the ordinary way
 OWN_ANSWER = 2.0  # the same, of one that `warm run` has started for this call: it lives, and the machine may be busy
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
+ASKING = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGINFO") if hasattr(signal, name))
 PASSED_ON = tuple(
     getattr(signal, name)
     for name in ("SIGQUIT", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGINFO")
@@ -37,6 +38,7 @@ def call(version: str) -> int | None:
     status = None
     try:
         waiting.catch(ENDING, waiting.end)
+        waiting.catch(ASKING, waiting.pass_on)
         status = waiting.run(path, OWN_ANSWER if own else ANSWER)
     finally:
         if status is None:
@@ -127,6 +129,8 @@ class Waiting:
         self.pass_on(number, frame)
 
     def pass_on(self, number: int, frame) -> None:
+        if not self.worker:
+            return  # of those that end a program, see `end`
         try:
             os.kill(self.worker, number)
         except OSError:

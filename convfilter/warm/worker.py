@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import NoReturn, TextIO
 
+from convfilter import streams
 from convfilter.warm import protocol
 
 BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}  # which Python itself ignores, whatever it is started with
@@ -103,12 +104,18 @@ def _take_over(request: dict) -> None:
             wanted = signal.SIG_IGN
         elif number == signal.SIGINT:
             wanted = signal.default_int_handler
+        elif number in streams.ASKING:
+            wanted = _pass_by  # until the run, which begins now, answers them
         else:
             wanted = signal.SIG_IGN if number in BY_PYTHON else signal.SIG_DFL
         if handler != wanted and number not in (signal.SIGKILL, signal.SIGSTOP):
             signal.signal(number, wanted)
     signal.pthread_sigmask(signal.SIG_SETMASK, request["blocked"])
     gc.enable()
+
+
+def _pass_by(number: int, frame: object) -> None:
+    """What becomes of a signal that asks how far a run is that has not begun."""
 
 
 def _open_stream(number: int, how) -> TextIO | None:
