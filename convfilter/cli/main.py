@@ -528,7 +528,7 @@ def _run(ctx: click.Context, pipeline: Pipeline, text: str, inputs: tuple[str, .
 
     status = run_batch(pipeline, inputs, chosen, **kwargs)
     is_terse = kwargs["quiet"] or kwargs["as_json"] or kwargs["null"]
-    if status == 0 and not is_terse and is_watched():
+    if status == 0 and not is_terse and files_from is None and is_watched():
         command = suggest_next(sys.argv[1:], inputs, text, pipeline, chosen)
         streams.say(f"Try next: {command}\n" if command else "")
     sys.exit(status)

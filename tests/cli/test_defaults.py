@@ -1,5 +1,6 @@
 """Defaults of options in the environment and in the file of presets."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,9 @@ def call(*arguments, defaults=None, **environment):
 
 
 def texts(path):
-    return Image.open(path).text.get("convfilter:options", "")
+    """The options that a picture says it was made with, without those that each one says."""
+    said = Image.open(path).text.get("convfilter:options", "")
+    return re.sub(" ?--(mode L|white 255|norm minmax)", "", said).strip()
 
 
 def test_the_command_line_goes_before_the_environment_and_that_before_the_file():

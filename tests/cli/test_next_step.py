@@ -59,6 +59,9 @@ def test_a_script_gets_none(folder):
     assert "Try next" not in type_at_a_terminal(["/bin/sh", "-c", f"exec {line} < /dev/null"])
     assert "Try next" not in type_at_a_terminal(["/bin/sh", "-c", f"exec {line} -q"])
     assert "Try next" in type_at_a_terminal(["/bin/sh", "-c", f"exec {line}"])
+    (folder / "list").write_text("my photo.png\n")
+    line = shlex.join([*PROGRAM, "edge", "--files-from", "list"])
+    assert "1 picture" in type_at_a_terminal(["/bin/sh", "-c", f"exec {line}"])
 
 
 SUGGESTED = {
