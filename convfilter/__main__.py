@@ -19,6 +19,11 @@ def main() -> None:
 
     if "torch" in sys.modules or threading.active_count() > 1:
         os._exit(status)  # the usual way takes torch half a second, and waits for pictures that nobody wants any more
+    import signal
+
+    from convfilter import streams
+
+    streams.answer_signals(signal.SIG_IGN)  # for Python takes its own handlers back before the process has ended
     sys.exit(status)
 
 

@@ -42,7 +42,7 @@ def catch_signals(obey: Callable[[int, object], None]) -> None:
             signal.signal(number, obey)
 
 
-def answer_signals(answer: Callable[[int, object], None]) -> None:
+def answer_signals(answer: Callable[[int, object], None] | signal.Handlers) -> None:
     """Let ``answer(number, frame)`` meet the signals that ask how far a run is; what the caller ignores stays so."""
     for number in ASKING:
         if signal.getsignal(number) != signal.SIG_IGN:
