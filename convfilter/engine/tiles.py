@@ -4,7 +4,7 @@ from __future__ import annotations  # those of inner functions would be evaluate
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import chain, pairwise
 from math import prod
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convfilter.engine.algorithms import Algorithm, choose_algorithms
-from convfilter.engine.build import GRAY, to_tensor
+from convfilter.engine.build import GRAY, build, to_tensor
 from convfilter.engine.memory import is_kept
 from convfilter.engine.segments import split_layers
 from convfilter.engine.threads import ONE_THREAD, Threads, one_thread
@@ -24,10 +24,15 @@ from convfilter.gray.input_values import InputValues
 from convfilter.gray.norm import GrayScale
 from convfilter.gray.quantise import level_type, quantise
 from convfilter.language.pipeline import Pipeline
+from convfilter.language.resolve import Layer
+from convfilter.layers.entry import Computes, Draws, Kernels
 from convfilter.layers.shapes import Shape
 
 AREA = 3 << 18  # values of a tile in the layer that has most of them: more leave the cache, fewer cost more calls
 WIDTH = 1 << 11  # columns of a tile there
+APART = {  # what is computed of a channel without the others
+    *(Computes.MAXIMUM, Computes.MEAN, Computes.POWER_MEAN, Computes.BLEND, Computes.PADDING, Computes.CURVE)
+}
 WORK = 800_000  # pixels of a one-coefficient kernel from whose time on another thread is worth waking
 
 Source = Callable[[slice, slice], NDArray[np.generic] | Tensor]
@@ -36,10 +41,14 @@ Change = Callable[[int, NDArray[np.float32]], NDArray[np.generic]]  # of a chann
 
 @dataclass(frozen=True, eq=False)
 class SegmentPlan:
-    """Layers that a tile goes through by itself, in stages; or one, not ``cut``, that needs the whole picture."""
+    """Layers that a tile goes through by itself, in stages; or one, not ``cut``, that needs the whole picture.
+
+    ``channels`` is how many its input has.
+    """
 
     stages: tuple[Stage, ...]
     cut: bool
+    channels: int
 
     @property
     def algorithms(self) -> list[Algorithm]:
@@ -63,19 +72,29 @@ def plan(
 ) -> tuple[SegmentPlan, ...]:
     """Return the network's layers, each by its quickest algorithm, in segments that take a picture tile by tile.
 
-    ``plain`` are PyTorch's own algorithms: for tiles (N, C, h, w) of several pictures, on whatever device.
+    Where all layers do the same to each channel by itself, the segments are for one channel: ``filter_picture`` takes
+    those of a colour picture one after the other, by the algorithms that gray pictures have. ``plain`` are PyTorch's
+    own algorithms: for tiles (N, C, h, w) of several pictures, on whatever device.
     """
+    if channels > 1 and not plain and all(map(_treats_channels_alike, pipeline.layers)):
+        channels, network = 1, build(pipeline, channels=1)
     algorithms = choose_algorithms([layer.effect for layer in pipeline.layers], network, plain=plain)
-    inputs = []  # how many channels each has
+    inputs = [channels]  # of each, and at last the output's
     for algorithm in algorithms:
-        inputs.append(channels)
-        channels = algorithm.effect.channels(channels)
+        inputs.append(algorithm.effect.channels(inputs[-1]))
     segments = []
     for segment in split_layers([algorithm.effect for algorithm in algorithms]):
         here = slice(segment.layers.start, segment.layers.stop)
         stages = [Stage(algorithms[here], False)] if plain else _group(algorithms[here], inputs[here])
-        segments.append(SegmentPlan(tuple(stages), segment.cut))
+        segments.append(SegmentPlan(tuple(stages), segment.cut, inputs[here.start]))
     return tuple(segments)
+
+
+def _treats_channels_alike(layer: Layer) -> bool:
+    """Whether a layer does the same to each of its input channels, and to none what it makes of another."""
+    return layer.entry.kernels is Kernels.EACH_CHANNEL or (
+        layer.entry.computes in APART and layer.effect.in_channels is None and layer.draws is Draws.NOTHING
+    )
 
 
 def _group(algorithms: Sequence[Algorithm], inputs: Sequence[int]) -> Iterator[Stage]:
@@ -138,7 +157,7 @@ class Output:
 
     shape: Shape
     ranges: list[tuple[float, float]]
-    bands: list[list[Callable[[], Tile]]]
+    bands: list[list[Callable[[], Tile | _Joined]]]
     threads: Threads
 
     def floats(self) -> NDArray[np.float32]:
@@ -182,7 +201,7 @@ class Output:
         return draw
 
 
-def _write(tile: Tile, out: NDArray[np.generic], change: Change) -> None:
+def _write(tile: Tile | _Joined, out: NDArray[np.generic], change: Change) -> None:
     for number, place in enumerate(out):
         place[:] = change(number, tile.channel(number))[:, : place.shape[1]]
 
@@ -196,6 +215,26 @@ def filter_picture(
     threads: Threads = ONE_THREAD,
 ) -> Output:
     """Return what the network of ``segments`` gives for a picture, HxW or 3xHxW, in which ``white`` means white."""
+    if values.ndim == 3 and segments[0].channels == 1:
+        each = [
+            _filter(
+                segments, channel, white, replace(inputs, channels=1, mean=(mean,), std=(std,)), threads, len(values)
+            )
+            for channel, mean, std in zip(values, inputs.mean, inputs.std, strict=True)
+        ]
+        return _join(each)
+    return _filter(segments, values, white, inputs, threads)
+
+
+def _filter(
+    segments: Sequence[SegmentPlan],
+    values: NDArray[np.generic],
+    white: float,
+    inputs: InputValues,
+    threads: Threads,
+    times: int = 1,
+) -> Output:
+    """The output for a picture that is one of so many ``times`` that are kept at once."""
     as_it_is = values.ndim == 2 and values.dtype == np.uint8 and inputs == InputValues(white=white)
 
     def source(rows: slice, columns: slice) -> NDArray[np.generic] | Tensor:
@@ -213,23 +252,64 @@ def filter_picture(
             with one_thread(), torch.inference_mode():
                 x = algorithm.apply(x)
         source, shape = partial(_part, x), tuple(x.shape[1:])
-    return _compute(segments[-1], source, shape, threads)
+    return _compute(segments[-1], source, shape, threads, times=times)
+
+
+def _join(outputs: Sequence[Output]) -> Output:
+    """Outputs of one size as one, with the channels of all."""
+    count, height, width = outputs[0].shape
+
+    def make(makes: Sequence[Callable[[], Tile]]) -> _Joined:
+        return _Joined(tuple(make() for make in makes), count)
+
+    bands = [
+        [partial(make, makes) for makes in zip(*tiles, strict=True)]
+        for tiles in zip(*(output.bands for output in outputs), strict=True)
+    ]
+    ranges = [ends for output in outputs for ends in output.ranges]
+    return Output((count * len(outputs), height, width), ranges, bands, outputs[0].threads)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Joined:
+    """Tiles at one place of outputs with ``count`` channels each, as one tile with the channels of all."""
+
+    tiles: tuple[Tile, ...]
+    count: int
+
+    @property
+    def rows(self) -> slice:
+        return self.tiles[0].rows
+
+    @property
+    def columns(self) -> slice:
+        return self.tiles[0].columns
+
+    def channel(self, number: int) -> NDArray[np.float32]:
+        which, inner = divmod(number, self.count)
+        return self.tiles[which].channel(inner)
 
 
 def _part(x: Tensor, rows: slice, columns: slice) -> Tensor:
     return x[:, :, rows, columns].clone()
 
 
-def _compute(segment: SegmentPlan, source: Source, shape: Shape, threads: Threads, *, measured: bool = True) -> Output:
-    """The segment's output, kept if there is room; still to be computed, and without ranges, if not ``measured``."""
+def _compute(
+    segment: SegmentPlan, source: Source, shape: Shape, threads: Threads, *, measured: bool = True, times: int = 1
+) -> Output:
+    """The segment's output, kept if there is room; still to be computed, and without ranges, if not ``measured``.
+
+    There is to be room for ``times`` as much.
+    """
     output, plans = plan_tiles(segment, shape)
+    keep = is_kept((times * output[0], *output[1:]))
 
     def make(plan: TilePlan) -> Tile:
         return compute_tile(plan, source(plan.rows, plan.columns))
 
     def measure(plan: TilePlan) -> tuple[list[tuple[float, float]], Callable[[], Tile]]:
         tile = make(plan)
-        return tile.ranges(), (lambda: tile) if is_kept(output) else partial(make, plan)
+        return tile.ranges(), (lambda: tile) if keep else partial(make, plan)
 
     if not measured:
         return Output(output, [], [[partial(make, plan) for plan in band] for band in plans], threads)

@@ -17,19 +17,23 @@ from convfilter import parse
 from convfilter.engine import tiles
 from convfilter.engine.build import build, to_tensor
 from convfilter.engine.threads import Threads
+from convfilter.gray.input_values import InputValues
 from convfilter.gray.norm import GrayScale
 from convfilter.gray.quantise import quantise
 
 CORES = 2
+COLOUR = 3.3  # times the gray picture: three channels, and what they share
 THREADS = Threads(CORES)
 
 
 def ours(text: str, picture: np.ndarray):
-    pipeline = parse(text)
-    segments = tiles.plan(pipeline, build(pipeline))
+    """Filter a picture, HxW or 3xHxW."""
+    pipeline, channels = parse(text), 3 if picture.ndim == 3 else 1
+    segments = tiles.plan(pipeline, build(pipeline, channels=channels), channels)
+    inputs = InputValues(channels, 255.0, (0.0,) * channels, (1.0,) * channels)
 
     def run() -> np.ndarray:
-        output = tiles.filter_picture(segments, picture, 255, threads=THREADS)
+        output = tiles.filter_picture(segments, picture, 255, inputs, threads=THREADS)
         return output.picture([GrayScale(*ends) for ends in output.ranges])
 
     return run
@@ -102,6 +106,10 @@ def comparisons() -> Iterator[tuple[str, dict, str, float | None]]:
         yield f"{size}x{size}, channels 1, 8, 8, 4", both, "nn.Sequential", 0.35 if size == 2048 else None
         both = {"convfilter": ours("blur(sigma=5)", picture), "OpenCV": lambda p=picture: stretch_blurred(p)}
         yield f"{size}x{size}, Gaussian of 31x31", both, "OpenCV", None
+        colour = np.random.default_rng(1).integers(0, 256, (3, size, size), dtype=np.uint8)
+        for text in ("blur", "Filter2d(edge)", "gaussian(31, sigma=5)"):
+            both = {"convfilter in colour": ours(text, colour), "in gray": ours(text, picture)}
+            yield f"{size}x{size}, {text} in colour", both, "in gray", COLOUR
 
 
 def stretch_blurred(picture: np.ndarray) -> np.ndarray:

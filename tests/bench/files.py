@@ -1,6 +1,6 @@
 """Times whole processes over files beside their peers: many pictures, a shell loop, one picture, and very large ones.
 
-Run it from the project's root: python tests/bench/files.py [--rounds 5] [--only many|loop|one|large] [--json FILE]
+Run it from the project's root: python tests/bench/files.py [--rounds 5] [--only many|colour|loop|one|large]
 """
 
 import os
@@ -129,6 +129,24 @@ def many(folder: Path, rounds: int, count: int) -> Iterator[Row]:
         yield Row(f"{count} pictures", take_turns(both, rounds), "xargs", 0.08)
 
 
+def colour(folder: Path, rounds: int, count: int) -> Iterator[Row]:
+    """Colour in and out beside gray in and out, from the same colour files: many small ones, and a large one."""
+    make_pictures(folder, count)
+    how = {"in colour": ("--mode", "RGB", "--recombine"), "in gray": ()}
+    runs = {
+        f"convfilter {name}": process(folder, convfilter("blur", "in", "-o", "out", *words))
+        for name, words in how.items()
+    }
+    yield Row(f"blur of {count} pictures in colour", take_turns(runs, rounds), "convfilter in gray", 3.3)
+    large = Image.open(folder / "in" / "0000.png").resize((6000, 6000), Image.Resampling.BICUBIC)
+    large.save(folder / "large.png", compress_level=1)
+    runs = {
+        f"convfilter {name}": process(folder, convfilter("blur", "large.png", "-o", "out", *words))
+        for name, words in how.items()
+    }
+    yield Row("blur of 6000x6000 in colour", take_turns(runs, rounds), "convfilter in gray", 3.3)
+
+
 def loop(folder: Path, rounds: int) -> Iterator[Row]:
     """A call a picture, in a shell: the warm process's start is counted."""
     (folder / "in").mkdir()
@@ -186,7 +204,13 @@ def main() -> None:
     rows = []
     if not IMAGEMAGICK and options.only == "loop":
         raise SystemExit("the shell loop is compared with ImageMagick, which is not installed")
-    kinds = {"many": (many, options.count), "loop": (loop,), "one": (one,), "large": (large, options.side)}
+    kinds = {
+        "many": (many, options.count),
+        "colour": (colour, options.count),
+        "loop": (loop,),
+        "one": (one,),
+        "large": (large, options.side),
+    }
     for name, (kind, *size) in kinds.items():
         if options.only in name:
             with tempfile.TemporaryDirectory() as folder:

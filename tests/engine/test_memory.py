@@ -11,6 +11,7 @@ from convfilter import parse
 from convfilter.engine import memory, tiles
 from convfilter.engine.build import build
 from convfilter.engine.segments import split_layers
+from convfilter.gray.input_values import InputValues
 
 
 def test_an_output_is_kept_as_long_as_the_prediction_counts_it(monkeypatch):
@@ -26,6 +27,20 @@ def test_an_output_is_kept_as_long_as_the_prediction_counts_it(monkeypatch):
         assert len(made) == times
         predicted = memory.tiled_peak_bytes(pipeline, (1, 64, 84)) - memory.TILES
         assert predicted == (output if times == 1 else 0)
+
+
+def test_three_channels_are_kept_as_long_as_there_is_room_for_all(monkeypatch):
+    made = []
+    compute = tiles.compute_tile
+    monkeypatch.setattr(tiles, "compute_tile", lambda plan, part: made.append(plan) or compute(plan, part))
+    pipeline, values = parse("blur"), np.zeros((3, 60, 80), np.uint8)
+    segments = tiles.plan(pipeline, build(pipeline, channels=3), 3)
+    inputs = InputValues(3, 255.0, (0.0,) * 3, (1.0,) * 3)
+    for limit, times in ((4 * 3 * 60 * 80, 1), (4 * 3 * 60 * 80 - 1, 2)):
+        monkeypatch.setattr(memory, "KEPT", limit)
+        made.clear()
+        tiles.filter_picture(segments, values, 255, inputs).floats()
+        assert len(made) == 3 * times
 
 
 @pytest.mark.parametrize(

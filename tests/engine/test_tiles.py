@@ -269,3 +269,50 @@ def check(text: str, values: np.ndarray, scale: float = 255.0) -> None:
     pixels = np.concatenate(list(output.pixels(scales)), 1)
     for channel, floats_, scale in zip(pixels, floats, scales, strict=True):
         assert (channel == quantise(floats_.copy(), scale)).all(), at
+
+
+@pytest.mark.parametrize(
+    ("text", "apart"),
+    [
+        ("blur", True),
+        ("Filter2d(sobel_x, box(9), edge) | ReLU | MaxPool2d(2) | Filter2d(emboss, log)", True),
+        ("gaussian(31, sigma=5) | Tanh | AvgPool2d(3, 2, padding=1)", True),
+        ("Upsample(scale_factor=2, mode='bilinear') | PReLU(1, weight=[0.5]) | AdaptiveAvgPool2d(40)", True),
+        ("ReflectionPad2d(3) | LPPool2d(2, 2) | Dropout(0.5)", True),
+        ("blur | PReLU(3, weight=[0.1, 0.5, 2])", False),
+        ("blur | InstanceNorm2d(3)", False),
+        ("blur | Magnitude", False),
+        ("FractionalMaxPool2d(2, output_ratio=0.7)", False),
+        ("Conv2d(3, 3, 3, groups=3)", False),
+        ("Softmax2d", False),
+        ("blur | ChannelShuffle(3)", False),
+        ("LocalResponseNorm(2)", False),
+    ],
+)
+@pytest.mark.parametrize("kept", [True, False])
+def test_channels_of_a_picture_that_are_treated_alike_go_one_after_the_other(text, apart, kept, monkeypatch):
+    if not kept:
+        monkeypatch.setattr(memory, "KEPT", 1)
+    monkeypatch.setattr(tiles, "AREA", 20_000)
+    values = np.stack([picture(120, 150, seed) for seed in range(3)])
+    inputs = InputValues(3, 1.0, (0.1, 0.5, 0.0), (0.5, 1.0, 2.0))
+    pipeline = parse(text)
+    network = build(pipeline, channels=3)
+    segments = tiles.plan(pipeline, network, 3)
+    assert (segments[0].channels == 1) == apart
+    output = tiles.filter_picture(segments, values, 255, inputs, threads=Threads(2))
+    expected = network(to_tensor(values, 255, inputs))[0].numpy()
+    assert output.shape == expected.shape
+    np.testing.assert_allclose(output.floats(), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(output.ranges, [(y.min(), y.max()) for y in expected], rtol=1e-3, atol=1e-3)
+    scales = [GrayScale(*ends) for ends in output.ranges]
+    pixels = np.stack([quantise(y.copy(), scale) for y, scale in zip(expected, scales, strict=True)])
+    for found in (output.picture(scales), np.concatenate(list(output.pixels(scales)), 1)):
+        assert np.abs(found.astype(int) - pixels).max() <= 1
+    if apart:
+        one = tiles.plan(pipeline, build(pipeline))
+        count = len(expected) // 3
+        for number, channel in enumerate(values):
+            alone = InputValues(1, 1.0, inputs.mean[number : number + 1], inputs.std[number : number + 1])
+            floats = tiles.filter_picture(one, channel, 255, alone).floats()
+            assert np.array_equal(output.floats()[number * count : (number + 1) * count], floats)
