@@ -31,7 +31,8 @@ class Field:
     """The pixels of the picture that outputs 0, 1, ... see; the next ones see the same ``step`` further.
 
     ``length`` is the picture's. ``jump`` is how far one output's window is from the next one's, on average. In ``seen``
-    windows that reach into the padding count as if the picture went on. ``before`` is what this field was made from.
+    windows that reach into the padding count as if the picture went on; ``cut`` says that it holds a part of a pattern
+    that is too long. ``before`` is what this field was made from.
 
     >>> field = Field(512).through(Window(5), 512).through(Window(2, stride=2), 508)
     >>> field.size, field.jump
@@ -42,6 +43,7 @@ class Field:
     seen: tuple[Seen, ...] = ((0, 0),)
     step: int = 1
     jump: float = 1.0
+    cut: bool = False
     before: "Before | None" = field(default=None, repr=False, compare=False)
 
     @property
@@ -51,9 +53,7 @@ class Field:
         Where all windows reach into the padding, it is that of a picture that goes on.
         """
         sizes = {pair[1] - pair[0] + 1 for pair in self.seen if pair}
-        if (
-            len(sizes) > 1 or len(self.seen) == MOST or self.step == 0
-        ):  # of several windows, a picture may have some alone
+        if len(sizes) > 1 or self.cut or self.step == 0:  # of several windows, a picture may have some alone
             outputs = self._follow() or ()
             if any(output.whole and output.seen for output in outputs):
                 sizes = {output.seen[1] - output.seen[0] + 1 for output in outputs if output.seen}
@@ -108,7 +108,7 @@ class Field:
         jump = self.jump * (float(axis.jump) if isinstance(axis, Resize) and axis.jump == scale else float(scale))
         before = Before(self, axis, n, scale)
         if type(axis) is Whole:
-            return Field(self.length, ((0, self.length - 1),), 0, jump, before)
+            return Field(self.length, ((0, self.length - 1),), 0, jump, before=before)
         period, inputs = (scale.denominator, scale.numerator) if scale else (1, 0)
         times = len(self.seen) // gcd(len(self.seen), inputs)
         most = MOST if isinstance(axis, Window | Transposed) else min(MOST, count)
@@ -123,7 +123,7 @@ class Field:
             ends = [self.at(place) for place in ((places[0], places[-1]) if rises and places else places)]
             pair = _join(ends)
             seen.append(pair and (pair[0] - back, pair[1] - back))
-        return Field(self.length, tuple(seen), step, jump, before)
+        return Field(self.length, tuple(seen), step, jump, self.cut or part < 1, before)
 
 
 class Before(NamedTuple):

@@ -89,6 +89,13 @@ def test_random_pipelines_see_what_single_pixels_change(batch):
             11 / 15,
         ),
         ("ConvTranspose2d(1, 1, 4, stride=3, dilation=2)", 2, 1, 1 / 3),  # too few pixels for two under one kernel
+        (
+            "Conv2d(1, 1, (3, 3), dilation=2) | Upsample(scale_factor=3, mode='bilinear', align_corners=True) | "
+            "Upsample(size=58, mode='bilinear', align_corners=True) | AdaptiveAvgPool2d(14)",
+            90,
+            13,
+            6.177944862,
+        ),
         ("Conv2d(1, 1, 5, padding=2)", 3, 5, 1.0),  # as if the picture went on
     ],
 )
