@@ -16,6 +16,8 @@ from convfilter.layers.entry import (
 from convfilter.layers.given import Given, check_shape
 from convfilter.layers.shapes import Effect, Shape, Whole, Window
 
+STEEP = 0.1  # a response norm that divides values near 0 by less makes large ones of tiny ones
+
 
 def _response_scratch(effect: Effect, arguments: Arguments, shape: Shape, output: Shape) -> int:
     return 3 * shape[0] * shape[1] * shape[2]
@@ -420,7 +422,7 @@ def _over_sizes(sizes: tuple[int, ...], names: tuple[str, ...], eps: float | Non
         *(exactly(h), exactly(w), c, c),
         parameters=len(names) * math.prod(sizes),
         local=False,
-        jumps=eps == 0,
+        jumps=eps == 0 or len(sizes) == 1,  # rounding is all that varies in some rows
         interval=interval,
         tensors=tuple((name, sizes) for name in names),
     )
@@ -437,4 +439,4 @@ def _response(size: int, alpha: float, beta: float, k: float) -> Effect:
         low, high = (min(max(end, 0.0), turn) for end in (-lo, hi))
         return -low / (k + alpha / size * low**2) ** beta, high / (k + alpha / size * high**2) ** beta
 
-    return Effect(jumps=min(alpha, beta) < 0 or k <= 0, interval=interval)
+    return Effect(jumps=min(alpha, beta) < 0 or k <= 0 or k**beta < STEEP, interval=interval)

@@ -75,14 +75,27 @@ def test_whole_kernels_are_exact_by_whatever_algorithm(spike, tmp_path):
 
 @pytest.mark.parametrize(
     "later",
-    ["Threshold(0, 255)", "Hardshrink(1e-30)", "LPPool2d(3, 2)", "LocalResponseNorm(1, 1, 0.5, 0)", "Softplus(1, 0)"],
+    [
+        "Threshold(0, 255)",
+        "Hardshrink(1e-30)",
+        "LPPool2d(3, 2)",
+        "LocalResponseNorm(1, 1, 0.5, 0)",
+        "Softplus(1, 0)",
+        "RMSNorm({})",
+        "LayerNorm({})",
+        "LocalResponseNorm(1, 1, 0.5, 1e-6)",
+        "CrossMapLRN2d(1, 1, 0.5, 1e-6)",
+        "InstanceNorm2d(1, eps=0)",
+    ],
 )
 @pytest.mark.parametrize("between", ["", "ReLU | Conv2d(1, 1, 3, weight=gaussian(3), bias=False) | "])
 def test_what_is_exactly_0_stays_so_before_layers_that_jump_there(later, between):
     values = picture(300, 300, 0)
     values[100:220, :250] = 0
     values[:, 260:] = 0
-    pipeline = parse(f"motion(17, angle=30) | Threshold(-1, 0) | {between}{later}")
+    values[250:] = 0
+    later = later.format(298 if between else 300)
+    pipeline = parse(f"motion(17, angle=30) | {between}{later}")
     network = build(pipeline)
     with torch.inference_mode():
         expected = network(to_tensor(values, 255))[0].numpy()
