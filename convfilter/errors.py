@@ -75,6 +75,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return ""
     lower = {k.lower(): k for k in sorted(known, reverse=True)}
     near = get_close_matches(name.lower(), lower, n=1, cutoff=0.7)
+    if not near and len(name) > 1:  # a part of it, in whole words
+        near = sorted((k for k in lower if k.startswith(name.lower()) or k.endswith(f"_{name.lower()}")), key=len)
     return f"; did you mean {lower[near[0]]}?" if near else ""
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -11,8 +12,10 @@ from convfilter.language.grammar import Argument, Call, Constant, File, Items
 from convfilter.language.text_files import read_text
 from convfilter.layers import kernels, matrices
 from convfilter.layers.checks import LARGEST
+from convfilter.layers.checks import hint as mend
 from convfilter.layers.convolutions import Kernel
 from convfilter.layers.given import Given
+from convfilter.layers.other_names import ARGUMENTS
 from convfilter.layers.shapes import count
 
 LONGEST_KERNEL = 25_000_000  # characters of a kernel's file: 999x999 numbers with all their digits
@@ -45,6 +48,7 @@ class Text:
         except WeightsError as error:
             word = node.value.isidentifier() and not os.path.exists(path)
             hint = "; a kernel's name stands without quotes" if node.value in kernels.KERNELS else ""
+            hint = hint or mend(node.value)
             reason = f"{node.value!r} names no weights; write 'FILE:NAME'{hint}" if word else str(error)
             raise self.error(f"{argument}: {reason}" if argument else reason, node) from None
 
@@ -53,7 +57,8 @@ class Text:
         try:
             return read_text(self.path(node), most)
         except ValueError as error:
-            raise self.error(f"{shorten(node.path, 100)} {error}", node) from None
+            hint = "; 'convfilter help weights' says how weights in files are written" * ("text file" in str(error))
+            raise self.error(f"{shorten(node.path, 100)} {error}{hint}", node) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +99,12 @@ def bind(text: Text, call: Call, expected: Signature) -> dict[str, Argument | li
         if name is not None:
             named = True
             if name not in expected.defaults and not expected.anything:
-                hint = did_you_mean(name, expected.defaults) or f"; it takes {', '.join(expected.defaults) or 'none'}"
+                hint = did_you_mean(name, expected.defaults) or _other_name(name, expected)
                 raise text.error(f"{call.name} has no argument {shorten(name)!r}{hint}", argument)
         elif named:
-            raise text.error(f"{call.name}: an argument without a name must stand before those with one", argument)
+            hint = _split_number(call.arguments[number - 1], argument)
+            words = f"{call.name}: an argument without a name must stand before those with one"
+            raise text.error(words + hint, argument)
         elif number < len(expected.positional):
             name = expected.positional[number]
         elif expected.rest:
@@ -106,7 +113,8 @@ def bind(text: Text, call: Call, expected: Signature) -> dict[str, Argument | li
         else:
             most = len(expected.positional)
             takes = f"at most {most} without a name" if most else "none without a name" if expected.defaults else "none"
-            raise text.error(f"{call.name}: one argument too many; it takes {takes}", argument)
+            hint = _split_number(call.arguments[number - 1], argument) if number else ""
+            raise text.error(f"{call.name}: one argument too many; it takes {takes}{hint}", argument)
         if name in given:
             raise text.error(f"{call.name}: {name} is given twice", argument)
         given[name] = argument
@@ -115,6 +123,29 @@ def bind(text: Text, call: Call, expected: Signature) -> dict[str, Argument | li
             write = f"{call.name}({', '.join(expected.required)}{', ...' * (len(expected.defaults) > 1)})"
             raise text.error(f"{call.name}: {name} is missing; write {write}", call)
     return given
+
+
+def _other_name(name: str, expected: Signature) -> str:
+    """What to write for an argument that there is not: what it is called here, or all that there are."""
+    found = ARGUMENTS.get(name.lower())
+    meant = re.match(r"did you mean (\w+)", found or "")
+    if found and (not meant or meant[1] in expected.defaults):
+        return f"; {found}"
+    return f"; it takes {', '.join(one for one in expected.defaults if one not in ('device', 'dtype')) or 'none'}"
+
+
+def _split_number(before: Argument, argument: Argument) -> str:
+    """What to write where a comma has cut a number or a pair: ``sigma=1,5`` and ``stride=2,2``."""
+    values = [one.value.value for one in (before, argument) if isinstance(one.value, Constant)]
+    if (
+        len(values) < 2
+        or any(type(value) is not int or value < 0 for value in values)
+        or before.end + 1 != argument.start
+    ):
+        return ""
+    first, second = values
+    pair = f"a pair has parentheses, {before.name}=({first}, {second}), and " if before.name else ""
+    return f"; {pair}a decimal number has a point: {first}.{second}"
 
 
 def value(text: Text, node) -> object:
@@ -317,10 +348,16 @@ def _matrix(text: Text, node: Items) -> tuple[tuple, ...]:
     rows = []
     for row in node.items:
         if not isinstance(row, Items) or not row.items:
-            raise text.error("expected a row of numbers, such as [0, 1, 0]", row)
+            words = "expected a row of numbers, such as [0, 1, 0]"
+            whole = isinstance(row, Constant) and not isinstance(row.value, bool | str | None)
+            raise text.error(words + "; a kernel of one row is written [[0, 1, 0]]" * whole, row)
         for cell in row.items:
             if not isinstance(cell, Constant) or isinstance(cell.value, bool | str | None):
-                raise text.error("expected a number in the kernel's row", cell)
+                deep = (
+                    "; a kernel has two pairs of brackets, all weights of a layer four: see 'convfilter help weights'"
+                )
+                words = "expected a number in the kernel's row"
+                raise text.error(words + deep * isinstance(cell, Items), cell)
             if abs(cell.value) > LARGEST:
                 raise text.error(f"no number of a kernel is larger than {LARGEST:g}", cell)
         rows.append(tuple(cell.value for cell in row.items))

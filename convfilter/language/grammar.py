@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ _TOKEN = re.compile(
       | \s | \#[^\n]* )*+
       (?: (?P<mark>[()\[\],=|:])
       | (?P<number>[+-]?(?:{_NUMBER}|inf\b)(?:\s*/\s*{_NUMBER})?)
-      | (?P<keyword>[^\W\d]\w*)\s*=
+      | (?P<keyword>[^\W\d]\w*(?:\.[^\W\d]\w*)*)\s*=
       | (?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)
       | (?P<string>'[^'\n]*'|"[^"\n]*")
       | (?P<file>@(?:"[^"\n]*"|'[^'\n]*'|[^\s|,()\[\]]*))
@@ -27,6 +28,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _LABEL = re.compile(r"\([\w.-]+\):")
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".pgm", ".ppm", ".pnm")
+_QUOTES, _DASHES, _BARS = "“”„‟‘’‚‛«»‹›´′″＇＂", "‐‑‒–—―−－", "¦│┃∣❘｜ǀ"  # which programs put for ' " - |
 _CONSTANTS = {"True": True, "False": False, "None": None}
 _CLOSING = {"(": ")", "[": "]"}
 _IN_ORDER = ("Sequential", "AlexNet", "VGG")  # printed modules whose parts are known to run one after the other
@@ -157,10 +160,38 @@ class _Reader:
         if self.word in "'\"":
             rest = self.start, len(self.text)
             raise self.error(f"this string is not closed; expected another {self.word}", *rest)
-        hint = "; layers are joined by '|'" if not self.depth else ""
-        if self.depth and self.word in "+-*/%^":
-            hint = "; nothing is computed here but fractions such as 1/9"
-        raise self.error(f"{shorten(repr(self.word))} has no place in a pipeline{hint}")
+        raise self.error(f"{shorten(repr(self.word))} has no place in a pipeline; {self.mend()}")
+
+    def mend(self) -> str:
+        """What to do about a character that has no place here."""
+        word, before, after = self.word, self.text[: self.start], self.text[self.end :]
+        if word == "`":
+            return "write ' or \" instead"
+        if word in _QUOTES:
+            return "it is a typographic quote; write ' or \" instead"
+        if word in _BARS:
+            return "it only looks like the | that joins layers"
+        if word in _DASHES:
+            return "it is a typographic dash; write - instead"
+        plain = unicodedata.normalize("NFKC", word)
+        if plain != word and plain.isascii() and plain.isprintable():
+            return f"it is a full-width character; write {plain} instead"
+        if not word.isprintable():
+            return "it cannot be seen; delete it"
+        if word in "xX×" and before[-1:].isdigit():
+            return "write a pair, such as (3, 3)"
+        if word == "-" and re.match(r"-[a-z]", after):
+            return "arguments stand in parentheses, such as blur(sigma=2)"
+        if word == "-" and before[-1:].isalnum() and (rest := re.match(r"\w+", after)):
+            [name] = re.findall(r"\w+\Z", before)
+            return f"in names write _, as in {shorten(f'{name}_{rest[0]}')}"
+        if word in "~/." and not before.strip():
+            return "a pipeline in a file is written @FILE, such as @blocks.txt"
+        if word == "{":
+            return "arguments stand in parentheses ( )"
+        if word in "+*/%^" or (word == "-" and self.depth):
+            return "nothing is computed here but fractions such as 1/9"
+        return "arguments are separated by commas" if self.depth else "layers are joined by '|'"
 
     def shown(self) -> str:
         return "the end" if self.kind == "end" else repr(shorten(self.word, 30))
@@ -183,16 +214,24 @@ class _Reader:
         while True:
             stages = self.stage(expected)
             if self.kind not in ("|", "end"):
-                raise self.error(f"expected '|' or the end, not {self.shown()}{self.hint()}")
+                raise self.error(f"expected '|' or the end, not {self.shown()} ({self.hint()})")
             yield from stages
             if not self.skip("|"):
                 return
             expected = "a layer after '|'"
+            if self.kind == "end":
+                raise self.error(f"expected {expected}, not the end (leave the last '|' off)")
 
     def hint(self) -> str:
-        if self.kind in ("number", "string", ":"):
-            return " (a layer's arguments stand in parentheses)"
-        return "" if self.kind in (")", "]") else " (layers are joined by '|')"
+        if self.kind in ("number", "string", ":", "["):
+            return "a layer's arguments stand in parentheses"
+        if self.kind in (")", "]"):
+            return "nothing has been opened that it closes"
+        if self.kind == "(":
+            return "leave it out: the picture is passed on by itself"
+        if self.kind == "name" and self.word.lower().endswith(PICTURES):
+            return "the picture stands after the pipeline, as a word of its own"
+        return "layers are joined by '|'"
 
     def stage(self, expected: str) -> list[Call | File]:
         if self.kind == "file":
@@ -221,7 +260,9 @@ class _Reader:
 
     def call(self, expected: str) -> "Call | Printed":
         if self.kind != "name":
-            raise self.error(f"expected {expected}, not {self.shown()}")
+            hint = " (leave off the quotes around it)" if self.kind == "string" else ""
+            hint = " (write layers joined by '|', without brackets around them)" if self.kind == "[" else hint
+            raise self.error(f"expected {expected}, not {self.shown()}{hint}")
         name, start, name_end = self.word.removeprefix("torch.").removeprefix("nn."), self.start, self.end
         self.advance()
         if self.kind != "(":
@@ -285,9 +326,12 @@ class _Reader:
         if self.kind == "end":
             raise self.error(f"this '{self.text[opened]}' is not closed; expected '{mark}'", opened, opened + 1)
         if self.kind != mark:
-            raise self.error(f"expected ',' or '{mark}', not {self.shown()}")
-        self.advance()
+            hint = " (an argument's name and value are joined by =)" if self.kind == ":" else ""
+            if self.kind == "name" and re.fullmatch(r"[xX]\d+", self.word):
+                hint = " (a pair is written in parentheses, such as (3, 3))"
+            raise self.error(f"expected ',' or '{mark}', not {self.shown()}{hint}")
         self.depth -= 1
+        self.advance()
 
     def value(self, expected: str):
         kind, word, start, end = self.kind, self.word, self.start, self.end

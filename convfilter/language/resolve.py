@@ -21,7 +21,7 @@ from convfilter.language.arguments import (
     weight,
     write,
 )
-from convfilter.language.grammar import Argument, Call, Constant, File, Items
+from convfilter.language.grammar import PICTURES, Argument, Call, Constant, File, Items
 from convfilter.language.presets import PRESETS, Preset
 from convfilter.layers import kernels
 from convfilter.layers.catalogue import LAYERS, REFUSED
@@ -29,6 +29,7 @@ from convfilter.layers.checks import ArgumentError
 from convfilter.layers.convolutions import Kernel
 from convfilter.layers.entry import Computes, Draws, Entry, Kernels
 from convfilter.layers.given import TENSORS, Given
+from convfilter.layers.other_names import HINTS
 from convfilter.layers.shapes import Effect
 
 CONVOLUTION_OPTIONS = ("stride", "padding", "padding_mode", "dilation")  # what presets of one convolution also take
@@ -244,7 +245,13 @@ class _Meaning:
         elif call.name[-2:] in ("1d", "3d") and flat in LAYERS:
             reason = f"{call.name}: a picture has two dimensions; write {flat}"
         else:
-            hint = did_you_mean(call.name, [*LAYERS, *self.presets, *kernels.KERNELS])
+            name = call.name.rpartition(".")[2]  # F.relu, keras.layers.ReLU, transforms.ToTensor
+            found = HINTS.get(name.lower())
+            if call.name.lower().endswith(PICTURES):
+                found = "it is a picture, which comes after the pipeline"
+            elif call.name.lower().endswith(".txt"):
+                found = f"a pipeline in a file is written @{shorten(call.name)}"
+            hint = f"; {found}" if found else did_you_mean(name, [*LAYERS, *self.presets, *kernels.KERNELS])
             hint = hint or "; 'convfilter layers', 'presets' and 'kernels' list them"
             reason = f"there is no layer, preset or kernel {shorten(call.name)!r}{hint}"
         return self.text.error(reason, call, call.name_end)

@@ -3,6 +3,8 @@
 import math
 import re
 
+from convfilter.errors import did_you_mean
+
 
 class ArgumentError(ValueError):
     """One argument makes no sense; ``argument`` is its name, so that the caret can stand under it."""
@@ -23,7 +25,7 @@ def whole(value, name: str, least: int = 1, most: int = MOST) -> int:
         ArgumentError: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ArgumentError(name, f"must be a whole number from {least:,} to {most:,}, not {show(value)}")
+        raise ArgumentError(name, f"must be a whole number from {least:,} to {most:,}, not {show(value)}{hint(value)}")
     return value
 
 
@@ -67,7 +69,7 @@ def number(
         ArgumentError: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or (finite and not math.isfinite(value)):
-        raise ArgumentError(name, f"must be a number, not {show(value)}")
+        raise ArgumentError(name, f"must be a number, not {show(value)}{hint(value)}")
     if above is not None and not value > above:
         raise ArgumentError(name, f"must be greater than {above:g}, not {show(value)}")
     if least is not None and not value >= least:
@@ -80,7 +82,7 @@ def number(
 def flag(value, name: str) -> bool:
     """Return ``value`` if it is True or False."""
     if not isinstance(value, bool):
-        raise ArgumentError(name, f"must be True or False, not {show(value)}")
+        raise ArgumentError(name, f"must be True or False, not {show(value)}{hint(value)}")
     return value
 
 
@@ -88,7 +90,8 @@ def choice(value, name: str, choices: tuple[str, ...]) -> str:
     """Return ``value`` if it is one of ``choices``."""
     if value not in choices:
         *others, last = map(repr, choices)
-        raise ArgumentError(name, f"must be {', '.join(others)}{' or ' * bool(others)}{last}, not {show(value)}")
+        near = did_you_mean(value, choices) if isinstance(value, str) else ""
+        raise ArgumentError(name, f"must be {', '.join(others)}{' or ' * bool(others)}{last}, not {show(value)}{near}")
     return value
 
 
@@ -107,6 +110,24 @@ def plain(device, dtype) -> None:
         raise ArgumentError("device", f"must be None, 'cpu', 'cuda' or 'mps', not {show(device)}")
     if dtype not in (None, "float32", "float"):
         raise ArgumentError("dtype", f"must be torch.float32, which everything is, not {show(dtype)}")
+
+
+def hint(value) -> str:
+    """Return what to write in place of a value that a learner writes for another, or an empty text.
+
+    >>> hint("3"), hint(3.0), hint("false"), hint((1, 5))
+    ('; leave off the quotes', '; write 3', '; write False', '; a decimal number has a point: 1.5')
+    """
+    if isinstance(value, str):
+        if re.fullmatch(r"[+-]?\d+(\.\d+)?", value):
+            return "; leave off the quotes"
+        words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+        return f"; write {words[value.lower()]}" if value.lower() in words else ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < MOST:
+        return f"; write {int(value)}"
+    if isinstance(value, tuple) and len(value) == 2 and all(type(part) is int and part >= 0 for part in value):
+        return f"; a decimal number has a point: {value[0]}.{value[1]}"
+    return ""
 
 
 def show(value) -> str:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from convfilter.layers.checks import ArgumentError, choice, flag, number, pair, plain, show, whole
+from convfilter.errors import did_you_mean
+from convfilter.layers.checks import ArgumentError, choice, flag, hint, number, pair, plain, show, whole
 from convfilter.layers.entry import (
     Arguments,
     Computes,
@@ -371,7 +372,8 @@ def _windows(kernel_size, stride, padding, dilation, padding_mode, same_needs_st
     mode = choice(padding_mode, "padding_mode", MODES)
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
-            raise ArgumentError("padding", f"must be a number, 'same' or 'valid', not {show(padding)}")
+            near = did_you_mean(padding, ("same", "valid")) or hint(padding)
+            raise ArgumentError("padding", f"must be a number, 'same' or 'valid', not {show(padding)}{near}")
         if padding == "same" and same_needs_stride_1 and steps != (1, 1):
             fits = " or ".join({str(d * (k - 1) // 2): 0 for d, k in zip(apart, sizes, strict=True)})
             reason = f"'same' goes with stride 1 only, and stride is {show(stride)}; try padding={fits}"
@@ -454,7 +456,7 @@ def _biases(bias, out) -> list[float] | Given:
             raise ArgumentError("bias", f"holds {count(len(bias), 'number')}, and out_channels is {out}")
         return [number(b, "bias") for b in bias]
     if bias is None or isinstance(bias, str):
-        raise ArgumentError("bias", f"must be True, False, a number or a list of numbers, not {show(bias)}")
+        raise ArgumentError("bias", f"must be True, False, a number or a list of numbers, not {show(bias)}{hint(bias)}")
     return [number(bias, "bias")] * out
 
 

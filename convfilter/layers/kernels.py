@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from convfilter.layers.checks import ArgumentError, show, whole
+from convfilter.layers.checks import ArgumentError, hint, show, whole
 from convfilter.layers.matrices import LARGEST, Bank, Matrix
 
 
@@ -162,13 +162,13 @@ def gabor(
 
 def _odd(size: int) -> int:
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= LARGEST or size % 2 == 0:
-        raise ArgumentError("size", f"must be an odd whole number from 1 to {LARGEST}, not {show(size)}")
+        raise ArgumentError("size", f"must be an odd whole number from 1 to {LARGEST}, not {show(size)}{hint(size)}")
     return size
 
 
 def _number(value: float, name: str, low: float = -1000000, high: float = 1000000) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ArgumentError(name, f"must be a number from {low:,} to {high:,}, not {show(value)}")
+        raise ArgumentError(name, f"must be a number from {low:,} to {high:,}, not {show(value)}{hint(value)}")
     return float(value)
 
 

@@ -189,7 +189,7 @@ def test_files_that_hold_no_pipeline(tmp_path, monkeypatch):
     (tmp_path / "folder").mkdir()
     assert reason("@self.txt") == "./self.txt stands for itself here, without an end"
     assert reason("@ping.txt") == "ping.txt stands for itself here, without an end"
-    assert reason("@binary") == "binary is not a text file in UTF-8"
+    assert reason("@binary").startswith("binary is not a text file in UTF-8; 'convfilter help weights' says")
     assert reason("@empty").startswith("the pipeline is empty")
     assert reason("@huge") == "huge is longer than 999,999 characters"
     assert reason("@folder") == "folder is a folder"
