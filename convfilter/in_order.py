@@ -1,10 +1,10 @@
-"""Runs a function over items on threads, a bounded number ahead, and gives its values in the items' order."""
+"""Runs a function over items on threads, a bounded number ahead, and gives its values in order or as they are done."""
 
 import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from queue import Empty, Full, Queue
 from typing import TypeVar
 
@@ -23,13 +23,14 @@ def map_in_order(
     ahead: int = 2,
     stopped: threading.Event | None = None,
     pool: ThreadPoolExecutor | None = None,
+    ordered: bool = True,
 ) -> Iterator[Value]:
     """Yield ``function(item)`` for each item, in order; the items are taken as they are needed, and None is none.
 
     At most ``ahead`` items a worker are begun before their turn, on the threads of ``pool``, or of one made for this.
     After an error, which is raised in its item's turn, nothing more is begun, nor after the iteration's end: what runs
     then is waited for. When ``stopped`` is set, from any thread, nothing more is begun either. What is done then, or
-    within GRACE, is still yielded; what runs on is left behind.
+    within GRACE, is still yielded; what runs on is left behind. Without ``ordered``, each value comes when it is there.
 
     >>> list(map_in_order(abs, [-1, -2, -3], workers=2))
     [1, 2, 3]
@@ -48,15 +49,18 @@ def map_in_order(
             failed.set()
             raise
 
+    def is_ready() -> bool:
+        return begun[0].done() if ordered else any(one.done() for one in begun)
+
     try:
         for item in items:
             if item is not None:
                 begun.append(threads.submit(work, item))
-            while begun and (begun[0].done() or len(begun) > ahead * workers) and _wait(begun[0], stopped):
+            while begun and (is_ready() or len(begun) > ahead * workers) and _wait(begun, stopped, ordered=ordered):
                 yield begun.popleft().result()
             if stopped.is_set():
                 break
-        while begun and _wait(begun[0], stopped):
+        while begun and _wait(begun, stopped, ordered=ordered):
             yield begun.popleft().result()
         running = [future for future in begun if not future.cancel()]
         wait(running, GRACE)
@@ -112,9 +116,13 @@ def without_waiting(items: Iterable[Item], seconds: float) -> Iterator[Item | No
         is_wanted = False
 
 
-def _wait(future: Future[Value], stopped: threading.Event) -> bool:
-    """Wait until the future is done, and return True; False where the stop comes first."""
+def _wait(begun: deque[Future[Value]], stopped: threading.Event, *, ordered: bool) -> bool:
+    """Wait until the first future is done, or any, which then stands first, and return True; False at the stop."""
     while not stopped.is_set():
-        if wait([future], 0.1).done:
+        if done := wait([begun[0]] if ordered else begun, 0.1, FIRST_COMPLETED).done:
+            if begun[0] not in done:
+                first = next(one for one in begun if one in done)
+                begun.remove(first)
+                begun.appendleft(first)
             return True
     return False

@@ -75,7 +75,18 @@ def test_every_option_that_the_documentation_names_exists():
     known = {"--version", "--help"}
     for name in cli.list_commands(context):
         known |= {flag for p in cli.get_command(context, name).params for flag in p.opts}
-    elsewhere = {"--nproc-per-node", "--array", "--wrap", "--rewrite", "--soak", "--spec", "--from"}  # of others
+    elsewhere = {
+        "--nproc-per-node",
+        "--array",
+        "--wrap",
+        "--memory-limit",
+        "--nthreads",
+        "--nworkers",
+        "--rewrite",
+        "--soak",
+        "--spec",
+        "--from",
+    }  # of others
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", documentation()))
     assert named - elsewhere <= known
 

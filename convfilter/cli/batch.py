@@ -15,7 +15,7 @@ from convfilter.cli.console import Console
 from convfilter.cli.log import Log
 from convfilter.cli.show import Terminal, check_show
 from convfilter.cli.together import finish_together
-from convfilter.errors import UsageError
+from convfilter.errors import UsageError, escape
 from convfilter.files.listed import FileList
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.api import Run, run_files
@@ -61,6 +61,8 @@ def run_batch(
 
     run = run_files(pipeline, inputs, passed_over=pass_over, **vars(options))
     count = once(lambda: threading.Thread(target=_count, args=(console, run), daemon=True).start())
+    for note in () if quiet else run.notes:
+        console.say(f"convfilter: note: {escape(note)}")
     if options.device == "auto":
         console.detail("--device auto", run.device)
     terminal = Terminal() if show else None

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, BinaryIO
@@ -135,7 +135,7 @@ class Transaction:
 
     def __init__(self, writer: OutputWriter) -> None:
         self._writer = writer
-        self._files: list[_File] = []
+        self._files: list[Unnamed] = []
         self._locked: dict[str, str] = {}  # the temporary file that keeps a folder's others from being taken for stale
 
     def __enter__(self) -> "Transaction":
@@ -144,7 +144,7 @@ class Transaction:
     def __exit__(self, *exception: object) -> None:
         self.discard()
 
-    def open(self, path: str) -> "_File":
+    def open(self, path: str) -> "Unnamed":
         """Return a binary file to write, which lies beside ``path`` under a temporary name until the commit."""
         if self._writer.no_clobber and os.path.lexists(path):
             raise _exists(path)
@@ -161,7 +161,7 @@ class Transaction:
                     create_beside(locked, len(self._files)) if locked else create_locked(folder, self._writer.token)
                 )
             self._locked.setdefault(folder, temporary)
-            self._files.append(_File(self._writer, path, temporary, file, is_locked=not locked))
+            self._files.append(Unnamed(self._writer, path, temporary, file, is_locked=not locked))
             self._writer.live.add(self)
             return self._files[-1]
 
@@ -182,16 +182,11 @@ class Transaction:
             file.close()
         return [Written(file.path, file.temporary, file.is_locked) for file in self._files]
 
-    def leave(self) -> Callable[[], None]:
-        """Leave what is finished to another process, and return a function to call when that has renamed it."""
+    def leave(self) -> "list[Unnamed]":
+        """Leave what is finished to another process; return the files, to be let go of when that has renamed them."""
         files, self._files = self._files, []
         self.discard()
-
-        def let_go() -> None:
-            for file in files:
-                file.let_go()
-
-        return let_go
+        return files
 
     def discard(self) -> None:
         """Remove what has not been committed."""
@@ -202,8 +197,8 @@ class Transaction:
             self._locked.clear()
 
 
-class _File:
-    """A binary file to write, whose errors name the output."""
+class Unnamed:
+    """A binary file to write, under a temporary name until the commit; its errors name the output."""
 
     def __init__(self, writer: OutputWriter, path: str, temporary: str, file: BinaryIO, *, is_locked: bool) -> None:
         self.path, self.temporary, self.is_locked = path, temporary, is_locked
@@ -212,7 +207,7 @@ class _File:
     def explained(self) -> contextlib.AbstractContextManager[None]:
         return self._writer.explained(self.path)
 
-    def __enter__(self) -> "_File":
+    def __enter__(self) -> "Unnamed":
         return self
 
     def __exit__(self, *exception: object) -> None:

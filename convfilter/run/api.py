@@ -37,6 +37,11 @@ class Run:
         """Where PyTorch computes, such as "cuda:0 (NVIDIA H100)"; what ``device="auto"`` has chosen."""
         return self._runner.device
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know before the start, such as versions on a cluster that differ from those here."""
+        return self._runner.notes
+
     def stop(self) -> None:
         """Let no output appear from now on; what is finished is still yielded. Any thread may call this."""
         self._runner.stop()

@@ -1,4 +1,4 @@
-"""How much memory there is, and a share of it for each picture under way."""
+"""How much memory and how many cores there are, and a share of the memory for each picture under way."""
 
 import math
 import os
@@ -83,6 +83,14 @@ def available() -> int:
         except (OSError, ValueError, StopIteration, AttributeError):
             continue
     return 4 << 30  # nothing is known: what a small machine has
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
 
 
 def _available_linux() -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from convfilter import streams
 from convfilter.engine.memory import memory_errors
 from convfilter.errors import InputError, OutputError, escape
-from convfilter.files.destination import Destination, find_destination
+from convfilter.files.destination import find_destination
 from convfilter.files.existing import is_foreign, is_ours, is_whole
 from convfilter.files.transaction import OutputWriter
 from convfilter.files.walk import Problem, Source
@@ -52,15 +52,14 @@ class Filtering:
         """Return what became of one source, whatever that is; None where it turns out to be no input."""
         start = time.perf_counter()
         result = attempt(entry, lambda: self._filter(entry))
-        destination = self._find_destination(entry) if result.status == "failed" else None
-        return replace(result, seconds=time.perf_counter() - start, destination=destination)
+        return self.finish(entry, replace(result, seconds=time.perf_counter() - start))
 
-    def _find_destination(self, entry: Source | Problem) -> Destination | None:
-        """Return where the outputs of a source go; None where -o names one file, or standard output."""
+    def finish(self, entry: Source | Problem, result: Result) -> Result:
+        """Return a result with where the outputs of a failed source would go, unless -o names one file."""
         output = self.options.output
-        if self.target is not None or output == "-":
-            return None
-        return find_destination(output, entry.folder, entry.labels)
+        if result.status != "failed" or self.target is not None or output == "-":
+            return result
+        return replace(result, destination=find_destination(output, entry.folder, entry.labels))
 
     def _filter(self, entry: Source | Problem) -> Result:
         if isinstance(entry, Problem):

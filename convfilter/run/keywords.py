@@ -53,5 +53,7 @@ class Keywords(TypedDict, total=False):
     jobs: int | None
     device: str
     shard: str | None
+    cluster: str | None
+    unordered: bool
     dry_run: bool
     fail_fast: bool

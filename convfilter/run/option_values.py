@@ -63,6 +63,31 @@ def device(value: Any) -> str:
     return str(value)
 
 
+def cluster(value: Any) -> str:
+    """Return where a cluster's scheduler is, or "local", or "local:N".
+
+    >>> cluster("10.0.0.7:8786")
+    '10.0.0.7:8786'
+    """
+    match = re.fullmatch(r"local(:[1-9]\d{0,3})?|((tcp|tls|ws|wss|ucx)://)?[^\s/]+:\d{1,5}|\S.*\.json", text(value))
+    if not match:
+        raise ValueError(
+            f"{value!r} is no cluster; write its scheduler's address, such as tcp://10.0.0.7:8786, or its scheduler "
+            "file, such as scheduler.json, or local:4 for four processes of this machine"
+        )
+    return str(value)
+
+
+def find_count(cluster: str) -> int | None:
+    """Return how many processes of this machine a cluster is to be, 0 for one a core; None where it is elsewhere.
+
+    >>> find_count("local"), find_count("local:4"), find_count("10.0.0.7:8786")
+    (0, 4, None)
+    """
+    name, _, number = cluster.partition(":")
+    return int(number or 0) if name == "local" and len(number) < 5 else None
+
+
 def path(value: Any) -> str:
     """Return the path of a file or folder as a text."""
     try:

@@ -236,6 +236,11 @@ class Options:
         None, RUNNING, "Only every Nth picture; auto reads torchrun's and Slurm's environment.", _shard,
         metavar="I/N|auto",
     )  # fmt: skip
+    cluster: str | None = option(
+        None, RUNNING, "Have Dask's workers do it: a scheduler's address or file, or N processes here.",
+        values.cluster, metavar="ADDRESS|local[:N]",
+    )  # fmt: skip
+    unordered: bool = option(False, RUNNING, "Print results as they come, not in the order of the inputs.")
     dry_run: bool = option(False, RUNNING, "Say what would be written; read only headers.")
     fail_fast: bool = option(False, RUNNING, "Stop at the first picture that fails.")
 
@@ -279,6 +284,10 @@ class Options:
                 raise UsageError(f"{flags(name)[-1]} goes with --grid: it says how the contact sheet is drawn")
         if self.keep and not self.grid:
             raise UsageError("--keep goes with --grid: it keeps the single pictures beside the sheet")
+        if self.cluster is not None and self.jobs is not None:
+            raise UsageError("-j counts workers of this process, and --cluster has its own; say --cluster local:N")
+        if self.cluster is not None and self.output == "-":
+            raise UsageError("-o - is this process's standard output, and --cluster has others write; leave out one")
         for name, numbers in (("--mean", self.mean), ("--std", self.std)):
             if numbers and len(numbers) not in (1, self.channels_in):
                 raise UsageError(f"{name} takes one number, or {self.channels_in} for --mode {self.mode}")

@@ -17,7 +17,7 @@ ELSEWHERE = frozenset(
     {
         *("include", "exclude"),
         *("recursive", "max_memory", "max_pixels", "output", "name", "format", "keep", "compress", "metadata", "jobs"),
-        *("skip_existing", "no_clobber", "force", "shard", "dry_run", "fail_fast", "exact"),
+        *("skip_existing", "no_clobber", "force", "shard", "cluster", "unordered", "dry_run", "fail_fast", "exact"),
         *("seed", "until", "weights", "prefix", "grid", "channels"),
     }
 )

@@ -1,7 +1,6 @@
 """Sources to results, in order: the workers of a run, their share of the memory, and how it is stopped."""
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +9,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from convfilter.errors import UsageError
 from convfilter.files.inputs import Sources, find_sources
 from convfilter.files.listed import FileList, ListedSources
 from convfilter.files.patterns import Patterns
@@ -18,7 +18,7 @@ from convfilter.files.walk import Problem, Search, Source
 from convfilter.in_order import map_in_order, without_waiting
 from convfilter.language.pipeline import Pipeline
 from convfilter.remote.urls import is_url, to_path
-from convfilter.run.budget import Budget, available
+from convfilter.run.budget import Budget, available, count_cores
 from convfilter.run.filtering import Filtering
 from convfilter.run.loading import find_device, load_renderer, once
 from convfilter.run.options import Options
@@ -27,7 +27,8 @@ from convfilter.run.result import Result
 from convfilter.run.shards import count_beside, in_shard, parse_shard
 from convfilter.run.workers import Workers, can_fork
 
-if TYPE_CHECKING:  # it loads fsspec
+if TYPE_CHECKING:  # they load dask.distributed and fsspec
+    from convfilter.run.cluster import Cluster
     from convfilter.run.remote import RemoteParts
 
 WAITING = 4  # pictures behind URLs that are fetched or put while one is computed with
@@ -58,8 +59,8 @@ class Runner:
         find = self._remote.find_sources if self._remote else find_sources
         self._inputs, self._find_sources = inputs, partial(_find_sources, find, pipeline, options, inputs)
         self._shard = parse_shard(options.shard) if options.shard is not None else None
-        device, what = find_device(options.device)
-        self.device = f"{device} ({what})"
+        device, what = find_device(options.device if options.cluster is None else "cpu")
+        self.device = f"{device} ({what})" if options.cluster is None else "chosen by each worker of the cluster"
         sources = self._find_sources(passed_over)
         plan = OutputPlan(pipeline, options, sources)
         folder = self._remote.writes_to(sources.folder) if self._remote else sources.folder
@@ -72,7 +73,7 @@ class Runner:
         entries = self._take_share(sources)
         is_list = isinstance(inputs, FileList)  # whose second name may be long in coming
         first = [] if is_list else list(islice(entries, 2))  # one picture alone gets all cores; several get one each
-        jobs = options.jobs or max(1, _count_cores() // processes)
+        jobs = options.jobs or max(1, count_cores() // processes)
         several = is_list or len(first) > 1
         threads, workers = (1, jobs) if several else (jobs, 1)
         plan.check(several=several or self._shard is not None)
@@ -80,7 +81,15 @@ class Runner:
         make = partial(self._remote.filtering, workers) if self._remote else Filtering
         self._filtering = make(pipeline, options, plan.paths, plan.target, self._writer, self._budget, renderer)
         self._processes = None
-        if workers > 1 and device == "cpu" and can_fork():
+        self._cluster: Cluster | None = None
+        if options.cluster is not None:
+            from convfilter.run import cluster  # loaded only where it is asked for
+
+            seen = () if isinstance(inputs, FileList) else inputs
+            self._cluster = cluster.Cluster(
+                options.cluster, self._filtering, seen, ends_with=self.ends_with, stopped=self._stopped
+            )
+        elif workers > 1 and device == "cpu" and can_fork():
             with contextlib.suppress(OSError):  # threads do it as well, only slower
                 self._processes = Workers(self._filtering)
                 self._filtering = replace(self._filtering, elsewhere=self._processes.write)
@@ -95,9 +104,7 @@ class Runner:
         if self._waits:
             entries = without_waiting(entries, LATE)
         try:
-            for result in map_in_order(
-                self._filter, entries, workers=self._workers, ahead=AHEAD, stopped=self._stopped
-            ):
+            for result in self._results(entries):
                 if result is None:
                     continue
                 yield result
@@ -109,8 +116,23 @@ class Runner:
         finally:
             if self._processes:
                 self._processes.close()
+            if self._cluster:
+                self._cluster.close()
             if self._remote:
                 self._remote.close()
+
+    def _results(self, entries: Iterator[Source | Problem | None]) -> Iterator[Result | None]:
+        ordered = not self._options.unordered
+        if self._cluster:
+            return self._cluster.results(entries, ordered=ordered)
+        return map_in_order(
+            self._filter, entries, workers=self._workers, ahead=AHEAD, stopped=self._stopped, ordered=ordered
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know before the start, such as versions on a cluster that differ from those here."""
+        return self._cluster.notes if self._cluster else ()
 
     @property
     def stopped(self) -> bool:
@@ -126,6 +148,8 @@ class Runner:
         self._budget.stop()
         if self._processes:
             self._processes.stop()
+        if self._cluster:
+            self._cluster.stop()
 
     def count(self) -> int | None:
         """Return how many sources there are, by walking the folders once more, slowly: the pictures come first.
@@ -198,6 +222,8 @@ def _open_remote(
     named = () if isinstance(inputs, FileList) else inputs
     if not any(map(is_url, (*named, options.output or ""))):
         return None
+    if options.cluster is not None:
+        raise UsageError("--cluster takes no URLs yet; its workers need a disk that they share")
     from convfilter.run.remote import RemoteParts
 
     return RemoteParts(options, passed_over)
@@ -211,11 +237,3 @@ def _is_picture(path: str) -> bool:
 
 def _tell_nobody(path: str, reason: str) -> None:
     pass
-
-
-def _count_cores() -> int:
-    """Return how many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1

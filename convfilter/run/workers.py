@@ -27,8 +27,8 @@ from typing import Any, NoReturn
 
 from convfilter import streams
 from convfilter.errors import InputError
+from convfilter.files.leaving import LeavingWriter
 from convfilter.files.temporary import make_token, remove_made
-from convfilter.files.transaction import OutputWriter, Transaction
 from convfilter.files.walk import Source
 from convfilter.run.filtering import Filtering, Input, attempt
 from convfilter.run.loading import load_modules
@@ -254,15 +254,16 @@ def _end_with(parent: int) -> None:
 
 def _work(channel: Channel, filtering: Filtering) -> NoReturn:
     """Do what is asked over the channel, until nobody asks any more."""
-    writer = _LeavingWriter(no_clobber=filtering.writer.no_clobber, folder=filtering.writer.folder)
+    writer = LeavingWriter(no_clobber=filtering.writer.no_clobber, folder=filtering.writer.folder)
     filtering = replace(filtering, writer=writer, budget=_AskingBudget(filtering.budget.size, channel))
     try:
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)
         while True:
             source, file, paths, writer.token = channel.receive()
-            writer.let_go()
-            writer.written = []
+            for one in writer.left:
+                one.let_go()
+            writer.written, writer.left = [], []
             result = attempt(source, partial(filtering.write, source, file, paths))
             channel.send(("done", (result, writer.written)))
     except EOFError:
@@ -284,20 +285,3 @@ class _AskingBudget:
     def take(self, need: int) -> None:
         self._channel.send(("take", need))
         self._channel.receive()
-
-
-class _LeavingWriter(OutputWriter):
-    """Writes files that the other end renames; ``written`` are those of the last transaction."""
-
-    def __init__(self, **settings) -> None:
-        super().__init__(**settings)
-        self.written, self.let_go = [], lambda: None
-
-    def transaction(self) -> Transaction:
-        return _Leaving(self)
-
-
-class _Leaving(Transaction):
-    def commit(self) -> None:
-        self._writer.written = self.finish()
-        self._writer.let_go = self.leave()
