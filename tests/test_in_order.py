@@ -76,3 +76,15 @@ def test_a_fault_of_what_comes_late_is_raised_where_it_is_wanted():
     assert next(late) == 1
     with pytest.raises(ValueError, match="broken"):
         next(late)
+
+
+def test_without_order_a_slow_item_lets_the_others_pass():
+    gate = threading.Event()
+
+    def work(i):
+        return i if i or gate.wait(20) else -1
+
+    results = map_in_order(work, range(50), workers=2, ahead=9, ordered=False)
+    first = [next(results) for _ in range(15)]
+    gate.set()
+    assert 0 not in first and sorted([*first, *results]) == list(range(50))

@@ -175,9 +175,11 @@ def test_what_is_done_is_skipped_and_what_is_replaced_was_ours(cluster, program)
     assert len(tree("out")) == 8 and before.items() < tree("out").items()
 
 
-def test_a_slow_picture_does_not_hold_up_the_others_where_order_does_not_matter(cluster, program):
+@pytest.mark.parametrize("here", [True, False])
+def test_a_slow_picture_does_not_hold_up_the_others_where_order_does_not_matter(here, cluster, program):
     Image.fromarray(NOISE[:1200, :1000]).save("in/0.png")
-    done = program.run("run", SLOW, "in", "-o", "out", "--unordered", "--cluster", cluster.address, cwd=".")
+    where = ["-j2"] if here else ["--cluster", cluster.address]
+    done = program.run("run", SLOW, "in", "-o", "out", "--unordered", *where, cwd=".")
     names = [os.path.basename(line).partition(b"_")[0] for line in done.stdout.splitlines()]
     assert sorted(names) == [b"%d" % i for i in range(8)] and names[-1] == b"0"
 
