@@ -353,8 +353,9 @@ class _RemoteWalk:
         def rivals(label: str) -> Iterator[tuple[str, bool]]:
             for rival, theirs in listing.rivals(label):
                 same = not self._search.extension or fold(split_name(rival)[1]) == fold(ext)
-                is_input = (not is_certain or _is_named_so(rival)) and not self._is_ours(root, here[rival].path, rival)
-                if rival != name and same and is_input:
+                if rival == name or not same or (is_certain and not _is_named_so(rival)):
+                    continue
+                if not self._is_ours(root, here[rival].path, rival):
                     yield theirs, theirs == split_name(rival)[0]
 
         return choose_labels([stem, name], name, rivals)
