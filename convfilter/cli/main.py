@@ -123,7 +123,8 @@ PIPELINE_OR_PATH = options.Completed(_continue_pipeline, or_path=True)
 def cli(presets_file: str | None) -> None:
     """Run pictures through convolutional layers, and save what comes out.
 
-    INPUT is a picture, a folder of pictures, or - for standard input.
+    INPUT is a picture, a folder of pictures, or - for standard input. 'convfilter help urls' tells of s3://, https://
+    and other places.
     """
 
 
