@@ -166,7 +166,8 @@ class Options:
 
     output: str | None = option(
         None, PICTURES_OUT, "A folder (made if missing), a file name for a single output, or - for standard output; "
-        "the first two also in s3://, gs:// or az://.", _output, "-o", metavar="PATH", takes="str | PathLike[str] | None",
+        "the first two also in s3://, gs:// or az://.", _output, "-o", metavar="PATH",
+        takes="str | PathLike[str] | None",
     )  # fmt: skip
     name: str | None = option(
         None, PICTURES_OUT, "Output name, from {stem}, {filter}, {channel}, {step}, {frame} and {ext}.", values.text,
