@@ -188,7 +188,7 @@ def photograph(page: Path, picture: Path) -> None:
         shown = browser.new_page(viewport={"width": 1200, "height": 850}, color_scheme="light")
         shown.goto(page.as_uri())
         shown.wait_for_selector("html[data-ready=true]")
-        shown.locator("section.layer canvas").nth(4).click(position={"x": 112, "y": 118})  # which holds this pixel
+        shown.locator("section.layer canvas").nth(4).click(position={"x": 224, "y": 194})  # which holds this pixel
         shown.evaluate("scrollTo(0, 500)")
         shown.wait_for_timeout(300)
         shown.screenshot(path=picture)
