@@ -30,7 +30,7 @@ _PASSING = {  # the libraries' names for a network that fails: each has a hierar
     *("ServiceRequestError", "ServiceResponseError", "ResponseParserError", "TransportError"),
 }
 _NO_LOGIN = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ClientAuthenticationError"}
-_VERSIONS = ("ETag", "etag", "md5Hash", "Content-MD5", "content_md5", "CRC", "Digest")
+_VERSIONS = ("ETag", "md5Hash", "etag", "Content-MD5", "content_md5", "CRC", "Digest")
 _DATES = ("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "created", "date_time")
 
 
@@ -99,8 +99,9 @@ class Stores:
         return Place(store, path, shown, name_of(url))
 
     def at(self, url: str) -> "tuple[Store, str]":
-        """Return the store, and the path in it, of an output: of a URL that begins as one connected to before."""
-        store = self._by_scheme[scheme_of(url)]
+        """Return the store, and the path in it, of an output."""
+        scheme = scheme_of(url)
+        store = self._by_scheme[scheme] if scheme in self._by_scheme else self.connect(url).store
         return store, store.fs._strip_protocol(url)
 
     def stop(self) -> None:
@@ -116,6 +117,9 @@ class Store:
         self.fs, self.scheme, self.secrets = fs, scheme, secrets
         self.stopped = threading.Event()
         self._lock = contextlib.nullcontext() if fs.async_impl else threading.Lock()  # those others know no threads
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Store, (self.fs, self.scheme, self.secrets)
 
     def look(self, path: str) -> Stored:
         """Return what is at a path: an object or a folder."""
@@ -158,6 +162,8 @@ class Store:
         """Yield the objects below a folder, page by page; of sub-folders, what they hold or (not recursive) they."""
         if self.scheme == "s3":
             yield from self._pages_of_s3(path, recursive)
+        elif self.scheme == "gs":
+            yield from self._pages_of_gs(path, recursive)
         else:
             yield from self._folders(path, recursive)
 
@@ -174,6 +180,20 @@ class Store:
             if not answer.get("IsTruncated"):
                 return
             asked["ContinuationToken"] = answer["NextContinuationToken"]
+
+    def _pages_of_gs(self, path: str, recursive: bool) -> Iterator[list[Stored]]:
+        bucket, _, key = path.partition("/")
+        asked: dict[str, Any] = {"prefix": f"{key}/" if key else "", "maxResults": PAGE}
+        if not recursive:
+            asked["delimiter"] = "/"
+        while True:
+            answer = self._call(self.fs.call, "GET", "b/{}/o", bucket, json_out=True, **asked)
+            page = [self._stored({**one, "name": f"{bucket}/{one['name']}"}) for one in answer.get("items", ())]
+            folders = [folder.rstrip("/") for folder in answer.get("prefixes", ())]
+            yield page + [Stored(f"{bucket}/{folder}", None, is_folder=True) for folder in folders]
+            if not answer.get("nextPageToken"):
+                return
+            asked["pageToken"] = answer["nextPageToken"]
 
     def _folders(self, path: str, recursive: bool) -> Iterator[list[Stored]]:
         """Yield a folder at a time."""

@@ -24,6 +24,7 @@ from convfilter.errors import InputError, LibraryError, OutputError, PipelineErr
 from convfilter.files.temporary import make_token, remove_made, remove_stale
 from convfilter.files.walk import Problem, Source
 from convfilter.language.pipeline import Pipeline, parse
+from convfilter.remote.urls import is_url
 from convfilter.run.budget import count_cores
 from convfilter.run.cluster_worker import Answer, Job, Picture, describe, find_token, work
 from convfilter.run.filtering import Filtering
@@ -169,6 +170,7 @@ class Cluster:
             UsageError: its pipeline cannot be written as a text.
         """
         filtering, pipeline = self._filtering, self._filtering.pipeline
+        has_urls = type(filtering) is not Filtering
         text = str(pipeline)
         if not _is_text_of(text, pipeline):
             raise UsageError("--cluster: the pipeline holds weights that no text names; save them to a file first")
@@ -178,7 +180,8 @@ class Cluster:
             name=pipeline.name,
             options=filtering.options,
             target=filtering.target and self._absolute(filtering.target),
-            folder=filtering.writer.folder and self._absolute(filtering.writer.folder),
+            folder=None if has_urls else filtering.writer.folder and self._absolute(filtering.writer.folder),
+            has_urls=has_urls,
             memory=filtering.budget.size // self._local.count if self._local else filtering.options.max_memory,
             weights=tuple((file.path, file.digest) for file in pipeline.files),
         )
@@ -233,16 +236,12 @@ class Cluster:
         self._threads = max(1, sum(found.values()))
 
     def _absolute(self, path: str) -> str:
-        return os.path.join(self._here, path)
+        return path if is_url(path) else os.path.join(self._here, path)
 
-    def _name(self, entry: Source | Problem) -> _Item | None:
-        """Return a source with the paths of its outputs, or with its result where no worker is to make it.
-
-        None where it turns out to be no input.
-        """
+    def _name(self, entry: Source | Problem) -> _Item:
+        """Return a source with the paths of its outputs, or with its result where no worker is to make it."""
         if isinstance(entry, Problem) or entry.is_stream:
-            result = self._filtering.result(entry)
-            return _Item(entry, {}, result) if result else None
+            return _Item(entry, {}, self._filtering.result(entry))
         try:
             return _Item(entry, self._filtering.name(entry, entry.path))
         except Exception as error:
@@ -268,8 +267,6 @@ class Cluster:
             if entry is None:
                 return batch, True, True
             item = self._name(entry)
-            if item is None:
-                continue
             self._unfinished += 1
             batch.append(item)
             if item.result is not None:

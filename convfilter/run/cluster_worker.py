@@ -11,7 +11,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from hashlib import blake2b
@@ -40,7 +40,8 @@ class Job:
 
     ``number`` tells it from other jobs, ``text`` and ``name`` are the pipeline's, and ``weights`` the SHA-256 of each
     file that its text names. ``target`` is the one file to write where -o names one, and ``folder`` that of all
-    outputs. ``memory`` is how much a process may use, where the client says it.
+    outputs. ``memory`` is how much a process may use, where the client says it. ``has_urls`` is true where sources
+    or outputs are behind URLs: the worker fetches and puts them itself.
     """
 
     number: str
@@ -51,6 +52,7 @@ class Job:
     folder: str | None
     memory: int | None
     weights: tuple[tuple[str, str], ...] = ()
+    has_urls: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ def work(job: Job, pictures: Sequence[Picture], topic: str | None = None) -> Ans
     except ConvfilterError as error:
         answer.done = [(failure(pictures[0].source.path, LibraryError(f"worker {worker.address}: {error}")), [])]
         return answer
+    if job.has_urls:
+        filtering = replace(filtering, may_put=lambda: not _is_cancelled(worker, key))  # type: ignore[call-arg]
     for picture in pictures:
         writer = _Writer(no_clobber=job.options.no_clobber, folder=job.folder)
         writer.token = find_token(picture.token, worker.address)
@@ -178,7 +182,10 @@ def _make_filtering(job: Job, limit: int | None) -> Filtering:
     device, _ = find_device(job.options.device)
     renderer = once(partial(load_renderer, pipeline, job.options, 1, device))
     renderer()
-    return Filtering(
+    make: Callable[..., Filtering] = Filtering
+    if job.has_urls:
+        from convfilter.run.remote import make_worker as make
+    return make(
         pipeline=pipeline,
         options=job.options,
         paths=_name_nothing,

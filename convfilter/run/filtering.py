@@ -48,8 +48,8 @@ class Filtering:
     renderer: Callable[[], "Renderer"]
     elsewhere: Callable[[Source, Input, Mapping[Key, str]], Result] | None = None
 
-    def result(self, entry: Source | Problem) -> Result | None:
-        """Return what became of one source, whatever that is; None where it turns out to be no input."""
+    def result(self, entry: Source | Problem) -> Result:
+        """Return what became of one source, whatever that is."""
         start = time.perf_counter()
         result = attempt(entry, lambda: self._filter(entry))
         return self.finish(entry, replace(result, seconds=time.perf_counter() - start))

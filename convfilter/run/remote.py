@@ -17,17 +17,19 @@ from typing import Any
 from convfilter.errors import InputError, OutputError, UsageError, escape
 from convfilter.files.existing import is_foreign_start, mark_of, read_mark
 from convfilter.files.inputs import Sources
+from convfilter.files.leaving import LeavingWriter
 from convfilter.files.paths import describe_error
 from convfilter.files.temporary import unlink
+from convfilter.files.transaction import OutputWriter
 from convfilter.files.walk import NO_PICTURE, Problem, Source
 from convfilter.images import formats, png_keys
 from convfilter.remote.sources import MARK, RemoteSource, find_sources
 from convfilter.remote.store import Stored, Stores
 from convfilter.remote.urls import STORES, hide_in, hide_secrets, is_url, scheme_of
-from convfilter.run.filtering import Filtering, Input, exists
+from convfilter.run.filtering import Filtering, Input, attempt, exists
 from convfilter.run.options import Options
 from convfilter.run.plan import Key
-from convfilter.run.result import Result
+from convfilter.run.result import PASSED_OVER, Result
 
 _KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".npy": "application/octet-stream"}
 
@@ -41,8 +43,8 @@ class RemoteParts:
         UsageError: -o is a URL to which nothing can be written whole or not at all.
     """
 
-    def __init__(self, options: Options, passed_over: Callable[[str, str], None]) -> None:
-        self._stores, self._passed_over = Stores(), passed_over
+    def __init__(self, options: Options) -> None:
+        self._stores = Stores()
         self.options = options
         if options.output is not None and is_url(options.output):
             self.options = replace(options, output=self._find_output(options.output))
@@ -59,7 +61,6 @@ class RemoteParts:
             *arguments,
             stores=self._stores,
             staging=self._staging,
-            passed_over=self._passed_over,
             computing=threading.Semaphore(jobs),
         )
 
@@ -84,6 +85,11 @@ class RemoteParts:
         except OSError as error:
             raise UsageError(f"-o {shown}: {describe_error(error)}") from None
         return place.shown + "/" * url.endswith("/")
+
+
+def make_worker(**settings: Any) -> "RemoteFiltering":
+    """Return what a worker of a cluster does: a RemoteFiltering of these settings with stores of its own."""
+    return RemoteFiltering(**settings, stores=Stores(), staging=Staging(), computing=None)
 
 
 class Staging:
@@ -142,6 +148,10 @@ class Copy(os.PathLike[str]):
         self.not_input = reason
         raise InputError(reason)
 
+    def settle(self, result: Result) -> Result:
+        """Return a result, or that of a source which turned out to be no input."""
+        return Result(result.source, PASSED_OVER, error=self.not_input) if self.not_input else result
+
     def remove(self) -> None:
         """Remove the file."""
         unlink(self._file)
@@ -160,26 +170,43 @@ class RemoteFiltering(Filtering):
 
     stores: Stores = field(kw_only=True)
     staging: Staging = field(kw_only=True)
-    passed_over: Callable[[str, str], None] = field(kw_only=True)
-    computing: threading.Semaphore = field(kw_only=True)  # what is fetched and put takes no core
+    computing: threading.Semaphore | None = field(kw_only=True)  # held while one is computed: the rest takes no core
+    may_put: Callable[[], bool] = field(default=lambda: True, kw_only=True)
 
-    def result(self, entry: Source | Problem) -> Result | None:
+    def result(self, entry: Source | Problem) -> Result:
         if not isinstance(entry, RemoteSource):
             return super().result(entry)
-        copy = Copy(entry, self.staging)
+        with self._take(entry) as taken:
+            return taken.copy.settle(super().result(taken))
+
+    def name(self, source: Source, file: Input) -> dict[Key, str]:
+        if not isinstance(source, RemoteSource) or isinstance(source, _Taken):
+            return super().name(source, file)
+        with self._take(source) as taken:
+            return super().name(taken, taken.copy)
+
+    def make(self, entry: Source, file: Input, paths: Mapping[Key, str]) -> Result:
+        if not isinstance(entry, RemoteSource) or isinstance(entry, _Taken):
+            return super().make(entry, file, paths)
+        with self._take(entry) as taken:
+            return taken.copy.settle(
+                attempt(taken, lambda: super(RemoteFiltering, self).make(taken, taken.copy, paths))
+            )
+
+    def finish(self, entry: Source | Problem, result: Result) -> Result:
+        if isinstance(entry, RemoteSource) and result.traceback:
+            hide = partial(hide_in, secrets=entry.place.store.secrets)
+            result = replace(result, traceback=hide(result.traceback), error=hide(result.error or ""))
+        return super().finish(entry, result)
+
+    @contextlib.contextmanager
+    def _take(self, source: RemoteSource) -> Iterator[_Taken]:
+        """Give the source with a copy on this disk, which is removed at the end."""
+        copy = Copy(source, self.staging)
         try:
-            result = super().result(_Taken(**{one.name: getattr(entry, one.name) for one in fields(entry)}, copy=copy))
+            yield _Taken(**{one.name: getattr(source, one.name) for one in fields(source)}, copy=copy)
         finally:
             copy.remove()
-        if copy.not_input:
-            self.passed_over(entry.path, copy.not_input)
-            return None
-        if result and result.traceback:
-            secrets = entry.place.store.secrets
-            result = replace(
-                result, traceback=hide_in(result.traceback, secrets), error=hide_in(result.error or "", secrets)
-            )
-        return result
 
     def _open(self, source: Source) -> Input:
         return source.copy if isinstance(source, _Taken) else super()._open(source)
@@ -262,7 +289,10 @@ class RemoteFiltering(Filtering):
             return replace(self._compute(plain, file, paths), source=source.path)
         staged = {key: self.staging.invent(path) for key, path in paths.items()}
         try:
-            result = self._compute(plain, file, staged)
+            here = self
+            if isinstance(self.writer, LeavingWriter):  # whose files another process would rename
+                here = replace(self, writer=OutputWriter(folder=self.staging.folder))
+            result = here._compute(plain, file, staged)
             if result.status == "done":
                 self._put(staged, paths)
         finally:
@@ -271,7 +301,7 @@ class RemoteFiltering(Filtering):
         return replace(result, source=source.path)
 
     def _compute(self, source: Source, file: Input, paths: Mapping[Key, str]) -> Result:
-        with self.computing:
+        with self.computing or contextlib.nullcontext():
             return super()._make(source, file, paths)
 
     def _put(self, staged: Mapping[Key, str], paths: Mapping[Key, str]) -> None:
@@ -280,6 +310,8 @@ class RemoteFiltering(Filtering):
             for key, path in paths.items():
                 store, inside = self.stores.at(path)
                 try:
+                    if not self.may_put():
+                        raise InterruptedError
                     kind = _KINDS[os.path.splitext(path)[1]]
                     store.put(inside, Path(staged[key]).read_bytes(), create=self.options.no_clobber, kind=kind)
                 except FileExistsError:

@@ -8,6 +8,8 @@ from convfilter.errors import ConvfilterError, PipelineError
 from convfilter.files.destination import Destination, bytes_of
 from convfilter.files.paths import kind_of
 
+PASSED_OVER = "passed over"  # the status of what turned out to be no input, which is no result of a run
+
 
 @dataclass(frozen=True)
 class Result:

@@ -23,7 +23,7 @@ from convfilter.run.filtering import Filtering
 from convfilter.run.loading import find_device, load_renderer, once
 from convfilter.run.options import Options
 from convfilter.run.plan import OutputPlan
-from convfilter.run.result import Result
+from convfilter.run.result import PASSED_OVER, Result
 from convfilter.run.shards import count_beside, in_shard, parse_shard
 from convfilter.run.workers import Workers, can_fork
 
@@ -52,7 +52,8 @@ class Runner:
     ) -> None:
         if not isinstance(inputs, FileList):
             inputs = [to_path(path) for path in inputs]
-        self._remote = _open_remote(options, inputs, passed_over)
+        self._passed_over = passed_over
+        self._remote = _open_remote(options, inputs)
         options = self._remote.options if self._remote else options
         self._options = options.check(pipeline)
         pipeline = options.load(pipeline)[0]
@@ -106,6 +107,9 @@ class Runner:
         try:
             for result in self._results(entries):
                 if result is None:
+                    continue
+                if result.status == PASSED_OVER:
+                    self._passed_over(result.source, result.error or "")
                     continue
                 yield result
                 if self.ends_with(result):
@@ -175,8 +179,6 @@ class Runner:
         if entry is None or self._ending.is_set():
             return None
         result = self._filtering.result(entry)
-        if result is None:
-            return None
         if result.status == "failed" and self.stopped:
             return None
         if self.ends_with(result):  # before its turn comes: the next would begin meanwhile
@@ -215,18 +217,17 @@ def _find_sources(
     )
 
 
-def _open_remote(
-    options: Options, inputs: Sequence[str] | FileList, passed_over: Callable[[str, str], None]
-) -> "RemoteParts | None":
+def _open_remote(options: Options, inputs: Sequence[str] | FileList) -> "RemoteParts | None":
     """Return what a run with URLs has besides, None where there is no URL: nothing of it is loaded then."""
     named = () if isinstance(inputs, FileList) else inputs
-    if not any(map(is_url, (*named, options.output or ""))):
+    urls = [text for text in (*named, options.output or "") if is_url(text)]
+    if not urls:
         return None
-    if options.cluster is not None:
-        raise UsageError("--cluster takes no URLs yet; its workers need a disk that they share")
+    if options.cluster is not None and any("memory://" in url for url in urls):
+        raise UsageError("--cluster: memory:// holds what one process has; take a place that all workers see")
     from convfilter.run.remote import RemoteParts
 
-    return RemoteParts(options, passed_over)
+    return RemoteParts(options)
 
 
 def _is_picture(path: str) -> bool:

@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 from PIL import Image
 from store_server import BUCKET, StoreServer
 
-from convfilter import run_files
+from convfilter import UsageError, run_files
 from convfilter.remote.store import Stores
 
 ODD = [
@@ -29,6 +32,8 @@ ODD = [
     "semi;colon'",
     "tab\there",
 ]
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def picture(seed: int, kind: str = "png") -> bytes:
@@ -177,3 +182,21 @@ def test_of_two_runs_that_keep_what_is_there_one_writes(bucket):
     place.store.put(place.path, bucket.cat_file(place.path), create=True)  # the same: an answer of ours was lost
     with pytest.raises(FileExistsError):
         place.store.put(place.path, b"another's", create=True)
+
+
+def test_a_cluster_fetches_and_puts_by_itself(bucket, server, disk, tmp_path):
+    options = ("edge", "-r", "--json", "--no-metadata", "-v")
+    command = [sys.executable, "-m", "convfilter", *options]
+    here = subprocess.run([*command, "photos/rivals", "-o", tmp_path / "here"], cwd=disk, env=ENVIRONMENT,
+                          capture_output=True)  # fmt: skip
+    there = subprocess.run([*command, "s3://bucket/photos/rivals", "-o", "s3://bucket/there", "--cluster", "local:2"],
+                           cwd=disk, env={**ENVIRONMENT, **server.environment}, capture_output=True)  # fmt: skip
+    assert there.returncode == here.returncode == 0, there.stderr.decode()
+    plain = there.stdout.replace(b"s3://bucket/there/", os.fsencode(tmp_path / "here") + b"/")
+    assert results(plain.replace(b"s3://bucket/", b"")) == results(here.stdout)
+    assert read_all(bucket, "there") == read_disk(tmp_path / "here") and len(results(here.stdout)) == 10
+
+
+def test_what_one_process_holds_is_nothing_for_a_cluster():
+    with pytest.raises(UsageError, match="memory:// holds what one process has"):
+        run_files("edge", "memory://photos/a.png", cluster="local:2")
