@@ -13,8 +13,9 @@ from convfilter.errors import UsageError, did_you_mean, escape, shorten
 from convfilter.language.pipeline import parse
 from convfilter.language.presets import Preset
 from convfilter.layers import kernels
-from convfilter.layers.catalogue import LAYERS
+from convfilter.layers.catalogue import LAYERS, REFUSED
 from convfilter.layers.matrices import flip
+from convfilter.layers.other_names import HINTS
 from convfilter.numbers import show_number
 
 LONGEST = 160  # characters of a preset's pipeline in the list
@@ -74,6 +75,7 @@ def show_kernel(text: str) -> str:
     name = text.partition("(")[0].strip()
     if name not in kernels.KERNELS and name != "flip" and name.isidentifier():
         hint = did_you_mean(name, kernels.KERNELS) or "; 'convfilter kernels' lists them all"
+        hint = f"; it is a layer: convfilter layers {name}" if name in LAYERS else hint
         raise UsageError(f"there is no kernel {escape(name)!r}{hint}")
     (kernel,) = parse(f"Filter2d({text})").layers[0].kernels
     make = kernels.KERNELS.get(name, flip)
@@ -108,6 +110,8 @@ def show_layer(name: str) -> str:
     """
     if name not in LAYERS:
         hint = did_you_mean(name, LAYERS) or "; 'convfilter layers' lists them all"
+        hint = f"; it is a kernel: convfilter kernels {name}" if name in kernels.KERNELS else hint
+        hint = f"; {REFUSED.get(name) or HINTS[name.lower()]}" if name in REFUSED or name.lower() in HINTS else hint
         raise UsageError(f"there is no layer {escape(name)!r}{hint}")
     layer = LAYERS[name]
     return f"{name}({_parameters(layer.function)})\n{layer.sentence}\nExample: {layer.example}"

@@ -15,6 +15,14 @@ from convfilter.cli import listing, options
 from convfilter.cli.bundled import find_topics
 from convfilter.cli.markdown import lay_out
 from convfilter.cli.next_step import is_watched, suggest_next
+from convfilter.cli.usage import (
+    check_inputs,
+    check_pipeline,
+    explain_missing_input,
+    explain_unknown_command,
+    explain_usage,
+    is_picture,
+)
 from convfilter.cli.warm import warm
 from convfilter.errors import ConvfilterError, InputError, OutputError, UsageError, did_you_mean, escape, tidy
 from convfilter.files.listed import FileList
@@ -75,8 +83,7 @@ class Group(click.Group):
                 ctx.params["presets_file"] = file
         known = args[0] in self.commands or args[0] in self.presets(ctx) or args[0].startswith("-")
         if not known and not ctx.resilient_parsing:  # which is where a shell completes
-            hint = did_you_mean(args[0], self.list_commands(ctx)) or "; 'convfilter --help' lists them all"
-            raise UsageError(f"there is no command or preset {escape(args[0])!r}{hint}")
+            raise UsageError(explain_unknown_command(args, self.list_commands(ctx)))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -110,8 +117,8 @@ def _continue_pipeline(ctx: click.Context, begun: str) -> list[str]:
     return complete_pipeline(begun, known)
 
 
-PIPELINE_ARGUMENT = click.argument("pipeline", type=options.Completed(_continue_pipeline))
-PIPELINE_OR_PATH = options.Completed(_continue_pipeline, or_path=True)
+PIPELINE_ARGUMENT = click.argument("pipeline", type=options.Completed(_continue_pipeline, check=check_pipeline))
+PIPELINE_OR_PATH = options.Completed(_continue_pipeline, check=check_pipeline, or_path=True)
 
 
 @click.group(
@@ -150,9 +157,12 @@ def run(ctx: click.Context, pipeline: str, inputs: tuple[str, ...], presets_file
 
 @cli.command(short_help="What each layer of a pipeline does, and the sums behind a pixel.")
 @PIPELINE_ARGUMENT
+@click.argument("picture", metavar="[IMAGE]", required=False, type=click.Path())
 @options.option(PICTURES_IN, "--size", type=options.Checked(whole_numbers("size", "x", "640x480", least=1)),
                 metavar="WxH", help="The picture's width and height.  [default: 512x512]")  # fmt: skip
-@options.option(PICTURES_IN, "--image", type=click.Path(), metavar="FILE", help="Take this picture, or its size.")
+@options.option(
+    PICTURES_IN, "--image", type=click.Path(), metavar="FILE", help="Take this picture, or its size; as IMAGE."
+)
 @options.option(PIPELINE, "--pixel", type=options.Checked(
                     whole_numbers("pixel", ",", "100,50", counts=(2, 3))), metavar="X,Y[,CHANNEL]",
                 help="With --image: the arithmetic behind this pixel of the output, "
@@ -162,7 +172,7 @@ def run(ctx: click.Context, pipeline: str, inputs: tuple[str, ...], presets_file
 @options.of_run(*options.COMPUTED)
 @options.PRESETS_FILE
 @click.pass_context
-def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwargs) -> None:
+def explain(ctx: click.Context, pipeline: str, picture: str | None, presets_file: str | None, **kwargs) -> None:
     """Show what each layer of PIPELINE does to a picture: the output's size with the sum that gives it, parameters,
     multiply-adds, receptive field, and the range of values that can come out. No picture is needed.
 
@@ -174,6 +184,12 @@ def explain(ctx: click.Context, pipeline: str, presets_file: str | None, **kwarg
     """
     from convfilter.cli.answers import answer
 
+    if picture is not None:
+        if kwargs["image"] is not None:
+            raise UsageError("explain: one picture is enough: leave out --image, or the picture after the pipeline")
+        if not is_picture(picture):
+            check_inputs(ctx, pipeline, [picture], _presets(ctx, presets_file))
+        kwargs["image"] = picture
     chosen = _take_options(kwargs)
     parsed = _prepare(parse(pipeline, presets=_presets(ctx, presets_file)), chosen)
     for text in answer(parsed, chosen, **kwargs):
@@ -524,7 +540,9 @@ def _run(ctx: click.Context, pipeline: Pipeline, text: str, inputs: tuple[str, .
     if files_from is not None:
         inputs = FileList(files_from, null=kwargs["null"])
     elif not inputs:
-        raise click.UsageError("Missing argument 'INPUT...': a picture, a folder, or - for standard input.", ctx)
+        raise UsageError(explain_missing_input(ctx))
+    else:
+        check_inputs(ctx, text, inputs, ctx.find_root().command.presets(ctx.find_root()))
     from convfilter.cli.batch import run_batch
 
     status = run_batch(pipeline, inputs, chosen, **kwargs)
@@ -560,6 +578,8 @@ def _tidy() -> Iterator[None]:
         yield
     except NoArgsIsHelpError:  # its message is the help
         raise
+    except click.UsageError as error:
+        raise UsageError(explain_usage(error)) from None
     except click.ClickException as error:
         error.message = tidy(error.message)
         raise

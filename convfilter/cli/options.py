@@ -114,13 +114,24 @@ class Checked(click.ParamType):
 class Completed(click.ParamType):
     """A text that the shell completes: ``continuations`` returns what a text may become, with what is known so far.
 
-    Where nothing follows and ``or_path`` is true, it may be a path.
+    Where nothing follows and ``or_path`` is true, it may be a path. ``check`` refuses a text that was meant otherwise.
     """
 
     name = "text"
 
-    def __init__(self, continuations: Callable[[click.Context, str], Iterable[str]], *, or_path: bool = False) -> None:
-        self.continuations, self.or_path = continuations, or_path
+    def __init__(
+        self,
+        continuations: Callable[[click.Context, str], Iterable[str]],
+        *,
+        check: Callable[[str, click.Context], None] = lambda text, ctx: None,
+        or_path: bool = False,
+    ) -> None:
+        self.continuations, self.check, self.or_path = continuations, check, or_path
+
+    def convert(self, value, param, ctx):
+        if not ctx.resilient_parsing:
+            self.check(value, ctx)
+        return value
 
     def shell_complete(self, ctx, param, incomplete: str) -> list[CompletionItem]:
         found = [CompletionItem(text) for text in self.continuations(ctx, incomplete)]
@@ -175,7 +186,7 @@ def language_value(value: str) -> str:
             continue
         if isinstance(node, Constant | Items) or (re.fullmatch(r"\w+", value) and not node.called):
             return attempt
-    raise ValueError(f"{value!r} is not a number, a word or a tuple")
+    raise ValueError(f"{value!r} is not a number, a word or a tuple, such as 2, same or 2,3")
 
 
 def option(section: str, *names: str, **kwargs) -> Callable:

@@ -51,6 +51,8 @@ HINTS: Mapping[str, str] = {
     "edge_detection": "write edge",
     "edgedetection": "write edge",
     "dense": _IMAGE_TO_VECTOR,
+    "linear": _IMAGE_TO_VECTOR,
+    "flatten": _IMAGE_TO_VECTOR,
     "view": _IMAGE_TO_VECTOR,
     "reshape": _IMAGE_TO_VECTOR,
     "fc": _IMAGE_TO_VECTOR,

@@ -81,7 +81,9 @@ def check_comparison(pipelines: Sequence[Pipeline], options: Options, endings: t
         UsageError: an option does not go with a comparison, or there are too few or too many pipelines.
     """
     if not 2 <= len(pipelines) <= MOST:
-        raise UsageError(f"compare takes 2 to {MOST} pipelines and a picture, and there are {len(pipelines)} pipelines")
+        given = f"{len(pipelines)} pipeline{'s' * (len(pipelines) != 1)}"
+        example = "; for example: convfilter compare edge 'edge | ReLU' photo.png"
+        raise UsageError(f"compare takes 2 to {MOST} pipelines and then a picture, not {given}{example}")
     check_ending(options.output, endings)
     options = replace(options, grid=True, scale=options.scale or "run")
     for pipeline in pipelines:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from operator import index
 from typing import Any, Literal, TypeVar
 
+from convfilter.errors import did_you_mean
 from convfilter.files.patterns import check_pattern
 
 Value = TypeVar("Value", bound=int | str)
@@ -59,7 +60,8 @@ def device(value: Any) -> str:
     'cuda:1'
     """
     if not re.fullmatch(r"cpu|cuda(:\d{1,4})?|mps|auto", text(value)):
-        raise ValueError(f"{value!r} is none of cpu, cuda, cuda:N, mps and auto")
+        hint = "; write cuda" if str(value).lower() in ("gpu", "cuda", "nvidia") else ""
+        raise ValueError(f"{value!r} is none of cpu, cuda, cuda:N, mps and auto{hint}")
     return str(value)
 
 
@@ -154,7 +156,8 @@ def one_of(choices: Iterable[Value]) -> Callable[[Any], Value]:
 
     def read(value: Any) -> Value:
         if isinstance(value, bool) or str(value) not in known:
-            raise ValueError(f"{str(value)!r} is not one of {', '.join(map(repr, known))}")
+            near = did_you_mean(str(value), known)
+            raise ValueError(f"{str(value)!r} is not one of {', '.join(map(repr, known))}{near}")
         return known[str(value)]
 
     return read
