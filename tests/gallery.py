@@ -1,9 +1,12 @@
 """The text of docs/gallery.md and docs/commands.md, made from the presets, kernels and commands that there are."""
 
 import inspect
+import os
+from pathlib import Path
 
 import click
 
+import convfilter
 from convfilter.cli.listing import sentence
 from convfilter.cli.main import cli
 from convfilter.export.script import write_script
@@ -11,6 +14,8 @@ from convfilter.language.pipeline import parse_preset
 from convfilter.language.presets import PRESETS
 from convfilter.layers.kernels import KERNELS
 from convfilter.run.options import Options
+
+HERE = os.path.join(Path(convfilter.__file__).parents[1], "")  # of the weights that come with the program: it differs
 
 GALLERY = """\
 # Gallery
@@ -89,7 +94,7 @@ def _preset(name: str) -> str:
     given = f"{name} {VALUES.get(name, '')}".strip()
     options = ", ".join(f"`--{option} {preset.default(option)}`" for option in preset.options)
     how = SHOWN.get(name, "")
-    code = write_script(parse_preset(name, {}), "photo.png", options=Options())
+    code = write_script(parse_preset(name, {}), "photo.png", options=Options()).replace(HERE, "")
     text = preset.write({})
     return f"""
 ### {name}

@@ -92,7 +92,7 @@ def test_the_command_line(line, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["edge", "line.png"], 2, "2 to 64 pipelines and a picture, and there are 1"),
+        (["edge", "line.png"], 2, "2 to 64 pipelines and then a picture, not 1"),
         (["edge", "egde", "line.png"], 2, "did you mean edge?"),
         (["edge", "edge", "missing.png"], 1, "convfilter: missing.png: cannot be read"),
         (["edge", "edge", "line.png", "-o", "x.pdf"], 2, "no output ends in .pdf, but in .png, .svg or .html"),
@@ -118,7 +118,7 @@ def test_what_cannot_be_compared(line, tmp_path, arguments, status, words):
 def test_errors_are_ours(line):
     with pytest.raises(PipelineError):
         draw(["edge", "edge(11)"], line)
-    with pytest.raises(UsageError, match="there are 0 pipelines"):
+    with pytest.raises(UsageError, match="not 0 pipelines"):
         draw([], line)
     with pytest.raises(InputError, match=r"^line.png: at 8x8 it needs .* of memory, and 1000 bytes can be used"):
         draw(POOLS, line, max_memory=1000)
