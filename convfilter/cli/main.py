@@ -336,7 +336,8 @@ def fit(
         columns = shutil.get_terminal_size().columns
         for line in write_kernels(learnt, columns):
             streams.say(f"{line}\n")
-        _say(f"{learnt.steps:,} steps, error {show_number(learnt.error)} (root of the mean square)")
+        count = f"{learnt.steps:,} step{'s' * (learnt.steps > 1)}"
+        _say(f"{count}, error {show_number(learnt.error)} (root of the mean square)")
     click.echo(output)
 
 

@@ -1,7 +1,9 @@
 """A pipeline as a file that other programs load: its weights, or the whole network as torch.export or ONNX has it."""
 
 import io
+import logging
 import os
+import re
 
 import torch
 from safetensors.torch import save
@@ -53,7 +55,10 @@ def _weights(network: nn.Sequential) -> bytes:
 
 def _program(network: nn.Sequential, x: torch.Tensor) -> bytes:
     held = io.BytesIO()
-    torch.export.save(torch.export.export(network, (x,)), held)
+    try:
+        torch.export.save(torch.export.export(network, (x,)), held)
+    except Exception as error:  # of whatever kind, from many parts of PyTorch
+        raise UsageError(f"export to .pt2: PyTorch cannot export this pipeline: {_first_line(error)}") from None
     return held.getvalue()
 
 
@@ -62,12 +67,20 @@ def _onnx(network: nn.Sequential, x: torch.Tensor) -> bytes:
         import onnxscript  # noqa: F401, the exporter needs it
     except ImportError:
         raise UsageError("export to .onnx needs further packages: pip install 'convfilter[onnx]'") from None
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # or it says that torchvision is not there
     try:
         program = torch.onnx.export(
             network, (x,), dynamo=True, verbose=False, input_names=["input"], output_names=["output"]
         )
-    except torch.onnx.OnnxExporterError as error:
-        reason = str(error).strip().partition("\n")[0]
+    except Exception as error:  # the exporter's own, and of whatever kind from the parts that it uses
+        lacking = re.search(r"op='aten\.(\w+)'", str(error))
+        reason = f"it has none for {lacking[1]}, which a layer computes" if lacking else _first_line(error)
         raise UsageError(f"export to .onnx: PyTorch has no ONNX for this pipeline: {reason}") from None
     assert program is not None
     return program.model_proto.SerializeToString()
+
+
+def _first_line(error: Exception) -> str:
+    """What an error of PyTorch says first, without the colours that terminals show."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    return escape(text.partition("\n")[0]) or type(error).__name__

@@ -20,18 +20,20 @@ from convfilter.language.pipeline import Pipeline
 
 STILL, PATIENCE = 1e-4, 5  # the share of the loss that so many steps must take away
 SEARCH = 25  # evaluations that one step may take
-LEARNT = ("weight", "bias")
+LEARNT = (".weight", ".bias")
 
 
 @dataclass(frozen=True, eq=False)
 class Learnt:
     """Tensors before and after, by the names that a state dict gives them, and how the last step left the loss.
 
-    ``error`` is the root of the mean square of what the outputs are off.
+    ``rest`` are those that are not learnt, such as ``running_mean``. ``error`` is the root of the mean square of what
+    the outputs are off.
     """
 
     first: dict[str, Tensor]
     last: dict[str, Tensor]
+    rest: dict[str, Tensor]
     error: float
     steps: int
 
@@ -75,12 +77,13 @@ def _learn(
     channels = pairs[0].before.shape[1]
     pipeline = pipeline.settle(channels)
     network = move(build(pipeline, seed=seed, channels=channels), torch.device(device))
-    chosen = {
-        f"{number}.{name}": nn.Parameter(getattr(network[number], name).detach().clone())
+    tensors = {
+        f"{number}.{name}": getattr(network[number], name).detach().clone()
         for number, layer in enumerate(pipeline.layers)
         for name, _ in layer.effect.tensors
-        if name in LEARNT
     }
+    chosen = {name: nn.Parameter(tensor) for name, tensor in tensors.items() if name.endswith(LEARNT)}
+    rest = {name: tensor.cpu() for name, tensor in tensors.items() if name not in chosen}
     if not chosen:
         raise UsageError("fit: the pipeline has no weights to learn; use Conv2d, ConvTranspose2d or PReLU")
     for name, parameter in chosen.items():
@@ -113,13 +116,13 @@ def _learn(
         if losses[-1] <= min(losses):
             best, error = before, (losses[-1] * scale) ** 0.5
         tell(step, error)
-        if len(losses) > PATIENCE and min(losses[-PATIENCE:]) > min(losses[:-PATIENCE]) * (1 - STILL):
+        if len(losses) > PATIENCE and min(losses[-PATIENCE:]) >= min(losses[:-PATIENCE]) * (1 - STILL):
             break
     with torch.no_grad():
         last = sum(pair.residual(network(pair.before)).square().sum().item() for pair in pairs) / count
     if last**0.5 <= error:  # after the last step
         best, error = _copy(chosen), last**0.5
-    return Learnt(first, best, error, len(losses))
+    return Learnt(first, best, rest, error, len(losses))
 
 
 def _copy(parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convfilter.engine.build import to_tensor
-from convfilter.errors import InputError, UsageError, escape
+from convfilter.errors import InputError, PipelineError, UsageError, escape
 from convfilter.explain.layer_table import peak_bytes
 from convfilter.images import png
 from convfilter.images.reader import Mode, Picture, read_header, read_pictures
@@ -78,7 +78,10 @@ def read_pair(pipeline: Pipeline, before: str, afters: Sequence[str], options: O
         InputError: one cannot be read, they do not fit, or memory is too small for them; names the file.
     """
     first = _read(before, options, options.mode)
-    channels, height, width = pipeline.shapes(first.shape)[-1]
+    try:
+        channels, height, width = pipeline.shapes(first.shape)[-1]
+    except PipelineError as error:
+        raise InputError(f"{escape(before)}: {error.reason}") from None
     need, limit = TIMES * peak_bytes(pipeline, first.shape), available() * 3 // 4
     if need > limit:
         raise InputError(

@@ -52,7 +52,7 @@ def fit_files(
         learnt = learn(pipeline, pairs, seed=options.seed, steps=steps, device=device, tell=tell)
     except InputError as error:
         raise InputError(f"{escape(pictures[0])}: {error}") from None
-    data = save({name: tensor.contiguous() for name, tensor in learnt.last.items()})
+    data = save({name: tensor.contiguous() for name, tensor in (learnt.last | learnt.rest).items()})
     with OutputWriter(no_clobber=options.no_clobber).transaction() as files:
         files.open(target).write(data)
         files.commit()

@@ -46,7 +46,7 @@ class Text:
         try:
             return from_file(open_weights(path), name)
         except WeightsError as error:
-            word = node.value.isidentifier() and not os.path.exists(path)
+            word = not os.path.exists(path) and (node.value.isidentifier() or node.value[:1] in ("", ":"))
             hint = "; a kernel's name stands without quotes" if node.value in kernels.KERNELS else ""
             hint = hint or mend(node.value)
             reason = f"{node.value!r} names no weights; write 'FILE:NAME'{hint}" if word else str(error)

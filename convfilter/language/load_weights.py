@@ -152,7 +152,7 @@ def _missing(pipeline: Pipeline, file: "WeightsFile", needs: list[_Need], names:
         if name not in file.tensors:
             return WeightsError(
                 f"{escape(file.path)}: holds no tensor {escape(name)} of the shape {need.shape} for "
-                f"{shown(need)}{file.hint(name)}; --prefix says what stands before the layers' names"
+                f"{shown(need)}{file.hint(name, need.shape)}; --prefix says what stands before the layers' names"
             )
         if file.tensors[name].shape != need.shape:
             return WeightsError(

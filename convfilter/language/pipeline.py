@@ -51,7 +51,7 @@ class Pipeline:
     def until(self, name: str) -> "Pipeline":
         """Return the layers up to one of them and with it: its index, or its name in the model that was printed.
 
-        Indices count from 0, as PyTorch prints them.
+        Indices count from 0, as PyTorch prints them. The name of a block, such as ``features``, is its last layer.
 
         Raises:
             UsageError: there is no such layer; says which there are.
@@ -62,8 +62,11 @@ class Pipeline:
         Conv2d(1, 1, 5, bias=False, weight=[edge(5)]) | ReLU()
         """
         paths = [layer.path for layer in self.layers]
+        block = [number for number, path in enumerate(paths) if path is not None and path.startswith(f"{name}.")]
         if name in paths:
             number = paths.index(name)
+        elif block:
+            number = block[-1]
         elif name.isascii() and name.isdigit() and len(name) < 9 and int(name) < len(self.layers):
             number = int(name)
         else:
@@ -83,8 +86,10 @@ class Pipeline:
         [(1, 508, 508), (1, 254, 254)]
         """
         shapes = []
-        for number, layer in enumerate(self.layers):
-            _channels(layer, shape[0], is_first=number == 0)
+        loaded = True
+        for layer in self.layers:
+            c = _channels(layer, shape[0], as_loaded=loaded)
+            loaded = loaded and c == shape[0] and layer.effect.in_channels is None
             try:
                 shape = layer.effect.output(shape)
             except ValueError as error:
@@ -98,8 +103,10 @@ class Pipeline:
         Raises:
             PipelineError: a layer does not take what comes in.
         """
-        for number, layer in enumerate(self.layers):
-            c = _channels(layer, c, is_first=number == 0)
+        loaded = True
+        for layer in self.layers:
+            before, c = c, _channels(layer, c, as_loaded=loaded)
+            loaded = loaded and c == before and layer.effect.in_channels is None
         return c
 
     def settle(self, channels: int) -> "Pipeline":
@@ -176,15 +183,16 @@ def parse_preset(name: str, values: Mapping[str, str], *, presets: Mapping[str, 
     return Pipeline(pipeline.layers, name)
 
 
-def _channels(layer: Layer, c: int, *, is_first: bool = False) -> int:
+def _channels(layer: Layer, c: int, *, as_loaded: bool = False) -> int:
+    """How many channels come out where ``c`` come in; ``as_loaded`` says that these are the picture's."""
     try:
         return layer.effect.channels(c)
     except ValueError as error:
         first = next(iter(signature(layer.entry.function).positional), "")
         hint = f"; write {layer.name}({c}, ...)" if first in ("in_channels", "num_features", "num_parameters") else ""
-        if is_first and (c, layer.effect.in_channels) == (1, 3):
+        if as_loaded and (c, layer.effect.in_channels) == (1, 3):
             hint += ": pictures are loaded as grayscale; --mode RGB loads colour, --gray-weights sums kernels"
-        elif is_first and c == 3 and layer.effect.in_channels == 1:
+        elif as_loaded and c == 3 and layer.effect.in_channels == 1:
             hint = "; --mode RGB loads three channels: leave it out, or take Filter2d, which filters each channel"
         raise layer.place.error(f"{layer.name}: {error}{hint}") from None
 

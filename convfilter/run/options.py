@@ -73,6 +73,13 @@ def _shard(value: Any) -> str:
     return text
 
 
+def _weights(value: Any) -> str:
+    path = values.path(value)
+    if not path:
+        raise ValueError("no file is named")
+    return path
+
+
 def _output(value: Any) -> str:
     path = values.path(value)
     if not path:
@@ -149,7 +156,7 @@ class Options:
     )
     seed: int = option(0, PIPELINE, "Seed of the random weights.", values.whole(0, 2**63 - 1), metavar="N")
     weights: str | None = option(
-        None, PIPELINE, "A trained network's weights, for all layers: .safetensors, .pt, .pth or .npz.", values.path,
+        None, PIPELINE, "A trained network's weights, for all layers: .safetensors, .pt, .pth or .npz.", _weights,
         metavar="FILE", takes="str | PathLike[str] | None",
     )  # fmt: skip
     prefix: str | None = option(

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from convfilter.errors import escape, shorten
 from convfilter.numbers import quote
 from convfilter.weights import numpy_files, safetensors_file, torch_files
-from convfilter.weights.names import Found, near, shorten_names
+from convfilter.weights.names import NEAR, Found, near, shorten_names
 from convfilter.weights.pickles import NeedsCodeError
 from convfilter.weights.tensors import Tensor, WeightsError
 from convfilter.weights.zips import read_members
@@ -67,9 +67,11 @@ class WeightsFile:
                 return self.tensors[one]
         raise WeightsError(f"{escape(self.path)}: holds no tensor {shorten(name, 80)!r}{self.hint(name)}")
 
-    def hint(self, name: str) -> str:
-        """Return the sentence that names tensors near to a name."""
-        found = [escape(one) for one in near(name, self.tensors)]
+    def hint(self, name: str, shape: tuple[int, ...] | None = None) -> str:
+        """Return the sentence that names tensors near to a name, those of a ``shape`` first where one is given."""
+        alike = [one for one, tensor in self.tensors.items() if tensor.shape == shape]
+        both = [*near(name, alike), *near(name, self.tensors)]
+        found = [escape(one) for one in dict.fromkeys(both)][:NEAR]
         return f"; near to it are {', '.join(found)}" if any(found) else "; its one tensor has no name"
 
     @cached_property

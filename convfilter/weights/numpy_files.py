@@ -49,7 +49,7 @@ def read_npz(file: BinaryIO, members: dict[str, Member]) -> Iterator[Tensor]:
             yield _moved(tensor, tensor.start, member.name)
         except WeightsError as error:
             raise WeightsError(f"member {member.name!r}: {error}") from None
-        except (zipfile.BadZipFile, zipfile.zlib.error, EOFError, OSError, ValueError):
+        except (zipfile.BadZipFile, zipfile.zlib.error, EOFError, OSError, ValueError, RuntimeError):
             raise WeightsError(f"member {member.name!r} cannot be decompressed; the file is damaged") from None
 
 

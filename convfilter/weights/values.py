@@ -63,7 +63,7 @@ def _read(file: WeightsFile, tensor: Tensor) -> bytes:
                 with zipfile.ZipFile(opened) as archive, archive.open(tensor.member) as inflated:
                     inflated.read(tensor.start)
                     data = BytesIO(inflated.read(need)).getvalue()
-            except (zipfile.BadZipFile, zipfile.zlib.error, EOFError, ValueError):
+            except (zipfile.BadZipFile, zipfile.zlib.error, EOFError, ValueError, RuntimeError):
                 raise WeightsError("cannot be decompressed; the file is damaged") from None
     if len(data) < need:
         raise WeightsError("is cut off: the file ends before it does")

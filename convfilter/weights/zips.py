@@ -9,6 +9,7 @@ from convfilter.weights.tensors import WeightsError
 
 LONGEST = 10_000_000  # bytes of the directory: 100,000 members
 END = 22  # bytes of a zip's last record without its comment
+UNUSUAL = 0x61  # flags of members that are encrypted, or patches of others
 RATIO, PLENTY = 100, 64 << 20  # no weights shrink to a hundredth, but for a few bytes
 
 
@@ -37,7 +38,7 @@ def read_members(file: BinaryIO, size: int) -> dict[str, Member]:
         raise WeightsError("is a zip that is damaged or was cut off") from error
     members, places = {}, []
     for info in infos:
-        if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        if info.flag_bits & UNUSUAL or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise WeightsError("holds members that are encrypted, or compressed in an unusual way")
         if info.filename in members:
             raise WeightsError("is a zip that holds two members of one name; the file is damaged")

@@ -1,5 +1,7 @@
 """What export writes gives, loaded back by others, the pipeline's own output."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -61,3 +63,12 @@ def test_without_the_packages_for_onnx_it_says_which_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     done = export("-o", "w.onnx")
     assert done.exit_code == 2 and "pip install 'convfilter[onnx]'" in done.stderr
+
+
+def test_a_layer_that_onnx_lacks_is_named_and_nothing_else_is_said():
+    command = [sys.executable, "-m", "convfilter", "export", "RReLU", "-o", "w.onnx", "--size", "9x9"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2 and not Path("w.onnx").exists()
+    [line] = done.stderr.splitlines()
+    assert line.startswith("convfilter: export to .onnx: PyTorch has no ONNX for this pipeline: it has none for rrelu")

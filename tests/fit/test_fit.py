@@ -194,3 +194,29 @@ def test_channels_that_do_not_fit_are_said(arguments, status, words):
     done = fit(*arguments, "-o", "w.safetensors")
     assert done.exit_code == status and words in done.stderr, done.output
     assert not Path("w.safetensors").exists()
+
+
+def test_it_ends_where_nothing_is_left_to_learn(folder):
+    Image.fromarray(255 - folder).save("b.png")
+    done = fit("Conv2d(1, 1, 1)", "a.png", "b.png", "-o", "w.safetensors")
+    assert done.exit_code == 0 and int(done.stderr.splitlines()[-1].split()[1]) < 30
+    done = fit("Conv2d(1, 1, 1)", "a.png", "b.png", "-o", "w.safetensors", "--weights", "w.safetensors", "--steps", "1")
+    assert done.exit_code == 0 and "convfilter: 1 step, error" in done.stderr
+
+
+def test_the_file_holds_all_that_weights_asks_for(folder):
+    Image.fromarray(255 - folder).save("b.png")
+    text = "BatchNorm2d(1) | Conv2d(1, 1, 1)"
+    done = fit(text, "a.png", "b.png", "-o", "w.safetensors", "-q")
+    assert done.exit_code == 0, done.output
+    assert set(load_file("w.safetensors")) == {
+        *(f"0.{name}" for name in ("weight", "bias", "running_mean", "running_var")), "1.weight", "1.bias",
+    }  # fmt: skip
+    [result] = run_files(text, "a.png", weights="w.safetensors", norm="clip", jobs=1)
+    assert np.abs(np.asarray(Image.open(result.outputs[0])).astype(int) - (255 - folder)).max() <= 1
+
+
+def test_a_picture_that_is_too_small_is_named():
+    Image.new("L", (1, 1)).save("one.png")
+    done = fit("Conv2d(1, 1, 3)", "one.png", "one.png", "-o", "w.safetensors")
+    assert done.exit_code == 1 and done.stderr.startswith("convfilter: one.png: ") and "larger than" in done.stderr

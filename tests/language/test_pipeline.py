@@ -326,3 +326,27 @@ def test_a_note_says_what_the_text_leaves_open(text, notes):
 def test_a_printed_mode_that_is_not_the_layers_own_is_refused():
     with pytest.raises(PipelineError, match="UpsamplingNearest2d has no argument 'mode'"):
         parse("Sequential((0): UpsamplingNearest2d(scale_factor=2.0, mode='bicubic'))")
+
+
+def test_until_a_block_is_until_its_last_layer():
+    model = parse(
+        "VGG((features): Sequential((0): ReLU() (1): Sequential((0): Tanh() (1): Sigmoid())) (avgpool): AvgPool2d(2))"
+    )
+    for name, count in (("features", 3), ("features.1", 3), ("features.1.0", 2), ("avgpool", 4), ("0", 1), ("3", 4)):
+        assert len(model.until(name).layers) == count, name
+    repeated = parse("Sequential((0): ReLU() (1-2): 2 x Sequential((0): Tanh() (1): Sigmoid()))")
+    assert [len(repeated.until(name).layers) for name in ("0", "1", "2", "2.0", "1.1")] == [1, 3, 5, 4, 3]
+    with pytest.raises(UsageError, match="--until feature: the pipeline has no such layer"):
+        model.until("feature")
+
+
+@pytest.mark.parametrize("before", ["", "ReLU | ", "ReplicationPad2d(7) | MaxPool2d(2) | "])
+def test_colour_and_gray_are_told_apart_behind_layers_that_take_any_channels(before):
+    for ask in (lambda one, c: one.channels(c), lambda one, c: one.shapes((c, 40, 40))):
+        with pytest.raises(PipelineError, match="loaded as grayscale; --mode RGB loads colour"):
+            ask(parse(f"{before}Conv2d(3, 4, 3)"), 1)
+        with pytest.raises(PipelineError, match="--mode RGB loads three channels: leave it out"):
+            ask(parse(f"{before}Conv2d(1, 4, 3)"), 3)
+    with pytest.raises(PipelineError) as error:
+        parse(f"{before}LazyConv2d(1, 3) | Conv2d(3, 4, 3)").channels(1)
+    assert "grayscale" not in str(error.value)

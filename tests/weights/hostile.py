@@ -110,10 +110,10 @@ def twice() -> bytes:
     return data.replace(b"data.pkm", b"data.pkl")
 
 
-def encrypted() -> bytes:
+def flagged(flag: int) -> bytes:
     data = bytearray(zip_of({"a.npy": npy(described("(1,)"), bytes(4))}))
     at = data.index(b"PK\x01\x02")
-    data[at + 8] |= 1
+    data[at + 8] |= flag
     return bytes(data)
 
 
@@ -217,7 +217,8 @@ def contents() -> dict[str, tuple[bytes, str]]:
         "compressed.pt": (torch_zip(one_tensor((4,), (1,)), [bytes(4000)], compress=8), "torch.save never writes"),
         "overlapping.pt": (overlapping(), "share bytes"),
         "one-name-twice.pt": (twice(), "two members of one name"),
-        "encrypted.npz": (encrypted(), "encrypted"),
+        "encrypted.npz": (flagged(1), "encrypted"),
+        "patched.npz": (flagged(0x20), "compressed in an unusual way"),
         "large-directory.npz": (large_directory(), "list of members has"),
         "cut.pt": (tensor_zip((4,), (1,))[:-40], "damaged or was cut off"),
         "some-zip.pt": (zip_of({"readme.txt": "hello"}), "neither numpy's"),

@@ -146,7 +146,7 @@ def test_the_command_line_takes_them_everywhere(folder):
     x = torch.from_numpy(np.array(Image.open("a.png"), np.float32))[None, None]
     np.testing.assert_array_equal(np.load(result.outputs[1]), network(x)[0, 1].numpy())
     done = invoke(cli, ["run", text, "a.png", "--until", "0", "-v", *weights])
-    assert done.exit_code == 0 and "net.0.bias" in done.stderr and "net.2.bias" not in done.stderr
+    assert done.exit_code == 0 and "net.0.bias" in done.stderr and "is net.2.bias" not in done.stderr
     done = invoke(cli, ["explain", text, "--json", *weights])
     assert json.loads(done.stdout)["layers"][2]["range"] is not None
     done = invoke(cli, ["explain", text, "--code", *weights])
@@ -182,3 +182,18 @@ def test_colour_weights_of_a_file_are_summed_for_gray_pictures(folder):
     [result] = run_files(str(network), "a.png", **options)
     expected = network(torch.from_numpy(values.astype(np.float32)).expand(1, 3, -1, -1))
     np.testing.assert_allclose(np.load(result.outputs[1]), expected[0, 1], rtol=1e-4, atol=1e-3)
+
+
+def test_a_name_that_nearly_matches_is_listed_first_where_its_shape_fits():
+    weight, other = torch.zeros(4, 1, 3, 3), torch.zeros(2, 4, 3, 3)
+    torch.save({"2.weight": other, "3.weight": other, "0.weigth": weight, "0.bias": torch.zeros(4)}, "w.pt")
+    with pytest.raises(WeightsError, match=r"no tensor 0\.weight .*; near to it are 0\.weigth, "):
+        load_weights(parse("Conv2d(1, 4, 3)"), "w.pt")
+
+
+def test_no_file_is_said_so():
+    done = CliRunner().invoke(cli, ["run", "Conv2d(1, 4, 3)", "a.png", "--weights", ""])
+    assert done.exit_code == 2 and "no file is named" in done.stderr
+    for text in ("''", "':0.weight'", "':'"):
+        done = CliRunner().invoke(cli, ["run", f"Conv2d(1, 4, 3, weight={text})", "a.png"])
+        assert done.exit_code == 2 and f"{text} names no weights; write 'FILE:NAME'" in done.stderr, done.stderr
