@@ -104,6 +104,20 @@ def test_what_is_exactly_0_stays_so_before_layers_that_jump_there(later, between
     assert np.allclose(floats, expected, rtol=1e-5, atol=1e-5, equal_nan=True)
 
 
+@pytest.mark.parametrize("text", ["Filter2d(edge(17)) | Tanh", "Conv2d(1, 3, 25, (1, 2), 4) | Sigmoid"])
+def test_a_black_region_is_black_behind_large_kernels_whatever_saturates_then(text):
+    """Of 16 bits, for whole numbers are exact anyway."""
+    values = np.random.default_rng(0).integers(0, 65536, (210, 300)).astype(np.uint16)
+    values[40:170, :250] = 0
+    pipeline = parse(text)
+    network = build(pipeline)
+    with torch.inference_mode():
+        expected = network(to_tensor(values, 65535))[0].numpy()
+    floats = tiles.filter_picture(tiles.plan(pipeline, network), values, 65535).floats()
+    black = expected == expected[:, floats.shape[1] // 2 :, 20:][:, :1, :1]
+    assert black.mean() > 0.1 and np.array_equal(floats[black], expected[black])
+
+
 def test_values_near_the_largest_do_not_overflow():
     check("motion(17, angle=30)", picture(70, 300, 0), scale=3e38)
 
