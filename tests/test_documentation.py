@@ -15,6 +15,7 @@ def read(page: Path) -> str:
     return page.read_text(encoding="utf-8")
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash runs the commands")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_print_and_write_what_the_page_shows(page, program, tmp_path, golden, request):
     folder = documentation.copy_samples(tmp_path)
