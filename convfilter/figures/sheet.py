@@ -3,7 +3,6 @@
 ``plan_sheet`` says where everything stands, and a ``Sheet`` draws tiles there, one after another, and keeps none.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,14 +79,6 @@ class Sheet:
                 left_over = layout.margin + room - left
                 detail = cut(band.detail, layout.text, left_over)
                 self.canvas.text(left, top, detail, layout.text, theme.faint, left_over)
-
-
-def draw_sheet(layout: Layout, tiles: Iterable[Tile], theme: str = "light", format: str = "png") -> Canvas:
-    """Return a sheet with all of its tiles."""
-    sheet = Sheet(layout, theme, format)
-    for tile in tiles:
-        sheet.add(tile)
-    return sheet.canvas
 
 
 def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -8,11 +8,19 @@ import pytest
 from PIL import Image
 
 from convfilter.figures.layout import Row, plan_sheet
-from convfilter.figures.sheet import Sheet, Tile, draw_sheet, resize
+from convfilter.figures.sheet import Sheet, Tile, resize
 from convfilter.figures.themes import THEMES
 
 BLUE = (0x1F, 0x5F, 0xBF)
 LINE = (0xC4, 0xC4, 0xC4)
+
+
+def draw_sheet(layout, tiles, theme="light", format="png"):
+    """Return the canvas of a sheet with all of its tiles."""
+    sheet = Sheet(layout, theme, format)
+    for tile in tiles:
+        sheet.add(tile)
+    return sheet.canvas
 
 
 def flat(value, height=64, width=64):
