@@ -156,11 +156,11 @@ def show_weights(file: str) -> str:
     tensors = found.tensors.values()
     inside = f", in {found.opened}" if found.opened else ""
     count = f"{len(tensors):,} tensor{'s' * (len(tensors) != 1)}"
-    lines = [f"{escape(file)}: {found.kind}, {count}{inside}, {sum(one.count for one in tensors):,} numbers"]
-    names = [escape(one.name) or "(without a name)" for one in tensors]
-    width, kinds = max(map(len, names), default=0), max((len(one.dtype) for one in tensors), default=0)
-    for name, one in zip(names, tensors, strict=True):
-        lines.append(f"  {name:<{min(width, 60)}}  {one.dtype:<{kinds}}  {one.shape}")
+    lines = [f"{escape(file)}: {found.kind}, {count}{inside}, {sum(tensor.count for tensor in tensors):,} numbers"]
+    names = [escape(tensor.name) or "(without a name)" for tensor in tensors]
+    width, kinds = max(map(len, names), default=0), max((len(tensor.dtype) for tensor in tensors), default=0)
+    for name, tensor in zip(names, tensors, strict=True):
+        lines.append(f"  {name:<{min(width, 60)}}  {tensor.dtype:<{kinds}}  {tensor.shape}")
     return "\n".join(lines)
 
 
@@ -169,14 +169,16 @@ def weights_to_dict(file: str) -> dict:
     from convfilter.weights.file import open_weights
 
     found = open_weights(file)
-    tensors = [{"name": one.name, "dtype": one.dtype, "shape": list(one.shape)} for one in found.tensors.values()]
+    tensors = [
+        {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape)} for tensor in found.tensors.values()
+    ]
     return {
         "file": file,
         "kind": found.kind,
         "opened": found.opened or None,
         "left_out": list(found.left_out),
         "tensors": tensors,
-        "numbers": sum(one.count for one in found.tensors.values()),
+        "numbers": sum(tensor.count for tensor in found.tensors.values()),
     }
 
 

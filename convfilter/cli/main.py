@@ -262,9 +262,9 @@ def compare(
     parsed = [parse(text, presets=known) for text in pipelines]
     if any(pipeline.takes_weights for pipeline in parsed):  # a network may be compared with layers that have no weights
         without = replace(chosen, weights=None, prefix=None)
-        parsed = [_prepare(one, chosen if one.takes_weights else without) for one in parsed]
+        parsed = [_prepare(pipeline, chosen if pipeline.takes_weights else without) for pipeline in parsed]
     else:
-        parsed = [_prepare(one, chosen) for one in parsed]
+        parsed = [_prepare(pipeline, chosen) for pipeline in parsed]
     from convfilter.run.compare import write_comparison
 
     texts = [

@@ -133,7 +133,7 @@ def _plain_algorithm(effect: Effect, module: nn.Module) -> Algorithm:
         count = None if module.divisor_override else _count(module.count_include_pad)
         return Algorithm(effect, lambda x: F.avg_pool2d(x, size, stride, divisor_override=divisor), divisor=count)
     if isinstance(module, nn.FractionalMaxPool2d):
-        return Algorithm(effect, lambda x: torch.cat([module(one) for one in x.split(1)]))  # of the same windows
+        return Algorithm(effect, lambda x: torch.cat([module(sample) for sample in x.split(1)]))  # of the same windows
     return choose_algorithm(effect, module)
 
 
@@ -183,7 +183,7 @@ def _magnitude(x: Tensor) -> Tensor:
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride, dilation, groups: int = 1) -> Tensor:
     if x.shape[1] == 1 and (dilation[0] > 1 or stride[0] > weight.shape[2]):
         # oneDNN 3.12 writes past its memory for one channel in NHWC with rows that a kernel skips, for two it does not
-        x, weight = (F.pad(one, (0, 0, 0, 0, 0, 1)) for one in (x, weight))
+        x, weight = (F.pad(tensor, (0, 0, 0, 0, 0, 1)) for tensor in (x, weight))
     x, span = nhwc(x), dilation[1] * (weight.shape[3] - 1) + 1
     if x.shape[3] < span + stride[1]:  # oneDNN 3.12 reads wrong rows of one channel where a stride gives one column
         x, stride = nhwc(x[..., :span]), (stride[0], 1)

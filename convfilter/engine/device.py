@@ -136,7 +136,7 @@ class DeviceFilter:
             self._under_way.popleft().synchronize()
         shape = tuple(request.x.shape[1:])
         most = max(1, BATCH // max(map(prod, [shape, *self._pipeline.shapes(shape)])))
-        alike = [one for one in list(self._waiting) if one is not request and one.x.shape == request.x.shape]
+        alike = [other for other in list(self._waiting) if other is not request and other.x.shape == request.x.shape]
         batch = [request, *alike[: most - 1]]
         for one in batch:
             self._waiting.remove(one)

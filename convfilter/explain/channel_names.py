@@ -21,12 +21,12 @@ def channel_names(pipeline: Pipeline, layer: int, channels: int = 1) -> list[str
     ['edge(5)', 'random']
     """
     names, count = [""] * channels, channels
-    for one in pipeline.layers[: layer + 1]:
-        before, count = count, one.effect.channels(count)
-        own = [name for kernel in one.kernels for name in _bank(kernel)]
+    for step in pipeline.layers[: layer + 1]:
+        before, count = count, step.effect.channels(count)
+        own = [name for kernel in step.kernels for name in _bank(kernel)]
         if own:
-            own = own * before if one.entry.kernels is Kernels.EACH_CHANNEL else own + ["random"] * (count - len(own))
-        elif one.entry.computes in (Computes.CONVOLUTION, Computes.TRANSPOSED) or count != before:
+            own = own * before if step.entry.kernels is Kernels.EACH_CHANNEL else own + ["random"] * (count - len(own))
+        elif step.entry.computes in (Computes.CONVOLUTION, Computes.TRANSPOSED) or count != before:
             own = [""] * count
         names = own or names
     return names

@@ -81,7 +81,7 @@ class Field:
             return inputs
         if type(axis) is Whole:
             return (_output(inputs, axis, range(n)),) * count
-        seen = [one.seen for one in inputs]
+        seen = [output.seen for output in inputs]
         rises = None not in seen and all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(seen))
         rises = rises and sum(a.whole != b.whole for a, b in pairwise((OUTSIDE, *inputs, OUTSIDE))) <= 2
         return tuple(_output(inputs, axis, _places(axis, at, n, scale), rises=rises) for at in range(count))
@@ -147,7 +147,9 @@ def _output(inputs: tuple[Output, ...], axis: Axis, places: range, *, rises: boo
         a, b = inputs[inside[0]], inputs[inside[-1]]
         return Output((a.seen[0], b.seen[1]), inside is places and a.whole and b.whole)
     through = [inputs[place] for place in inside]
-    return Output(_join(one.seen for one in through), inside is places and all(one.whole for one in through))
+    return Output(
+        _join(output.seen for output in through), inside is places and all(output.whole for output in through)
+    )
 
 
 def _join(seen: Iterable[Seen]) -> Seen:

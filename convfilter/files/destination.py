@@ -102,7 +102,7 @@ def _path(found: Mapping[str, Any], name: str) -> str:
 def _paths(found: Mapping[str, Any], name: str) -> tuple[str, ...]:
     coded = found.get(f"{name}_base64")
     if coded is not None:
-        return tuple(os.fsdecode(base64.b64decode(one)) for one in coded)
-    if not isinstance(found[name], list) or not all(isinstance(one, str) for one in found[name]):
+        return tuple(os.fsdecode(base64.b64decode(word)) for word in coded)
+    if not isinstance(found[name], list) or not all(isinstance(word, str) for word in found[name]):
         raise TypeError(f"{name} is no path")
     return tuple(found[name])

@@ -238,7 +238,7 @@ class ListedSources:
                 self._listings[folder], _ = scan(folder)
             except (OSError, ValueError):
                 self._listings[folder] = Listing(())
-            while len(self._listings) > 1 and sum(len(one.names) + 1 for one in self._listings.values()) > KEPT:
+            while len(self._listings) > 1 and sum(len(listing.names) + 1 for listing in self._listings.values()) > KEPT:
                 self._listings.popitem(last=False)
         return self._listings[folder]
 

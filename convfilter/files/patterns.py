@@ -32,12 +32,12 @@ class Patterns:
         if not self.include and not self.exclude:
             return True
         places = list(_prefixes(path))
-        included = not self.include or any(_match(one, *place) for one in self.include for place in places)
-        return included and not any(_match(one, *place) for one in self.exclude for place in places)
+        included = not self.include or any(_match(pattern, *place) for pattern in self.include for place in places)
+        return included and not any(_match(pattern, *place) for pattern in self.exclude for place in places)
 
     def enter(self, path: str) -> bool:
         """Return whether a folder may hold what is wanted; the folders above it may."""
-        return not any(_match(one, path, True) for one in self.exclude)
+        return not any(_match(pattern, path, True) for pattern in self.exclude)
 
 
 ALL = Patterns()
@@ -59,7 +59,8 @@ def _match(pattern: str, path: str, is_folder: bool) -> bool:
 def _compile(pattern: str) -> tuple[re.Pattern[str], bool]:
     """Return a pattern as a regular expression, and whether it is for folders only.
 
-    >>> [bool(_compile(one)[0].fullmatch("x/y/a.png")) for one in ("a.*", "x/*.png", "x/**", "/a.png", "**/y/[ab].png")]
+    >>> patterns = "a.*", "x/*.png", "x/**", "/a.png", "**/y/[ab].png"
+    >>> [bool(_compile(pattern)[0].fullmatch("x/y/a.png")) for pattern in patterns]
     [True, False, True, False, True]
     """
     body = pattern.rstrip("/")

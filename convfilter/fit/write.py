@@ -42,7 +42,7 @@ def fit_files(
     device, _ = find_device(options.device)
     if os.path.splitext(output)[1].lower() != ".safetensors":
         raise UsageError(f"-o {escape(output)}: the weights are written as .safetensors; give it that suffix")
-    if any(os.path.exists(output) and os.path.exists(one) and os.path.samefile(output, one) for one in pictures):
+    if os.path.exists(output) and any(os.path.samefile(output, path) for path in pictures if os.path.exists(path)):
         raise UsageError(f"-o {escape(output)}: is a picture to learn from, and no input is replaced")
     check_folder(os.path.dirname(output))
     target = find_target(output)

@@ -102,8 +102,8 @@ def describe_scale(norm: Norm, scale: str, white: float, shared: tuple[float, fl
     'norm symmetric, one scale a layer: black is -6, white is 6'
     """
     if not norm.needs_range:
-        one = norm.scale(0.0, 0.0, white)
-        shared = one.black, one.white
+        clip = norm.scale(0.0, 0.0, white)
+        shared = clip.black, clip.white
     title = f"norm {norm.mode}" if norm.vmin is None and norm.vmax is None else "vmin and vmax"
     title += {"channel": "", "layer": ", one scale a layer", "row": ", one scale a row", "run": ", one scale"}[scale]
     if shared:

@@ -150,7 +150,9 @@ def decode(
     else:
         values, white, notes = to_gray.to_colour(image, **how)
     if orientation > 1:
-        values = _turn(values, orientation) if mode == "L" else np.stack([_turn(one, orientation) for one in values])
+        values = (
+            _turn(values, orientation) if mode == "L" else np.stack([_turn(plane, orientation) for plane in values])
+        )
     return values, white, notes
 
 

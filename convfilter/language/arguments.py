@@ -153,7 +153,7 @@ def value(text: Text, node) -> object:
     if isinstance(node, Constant):
         return node.value
     if isinstance(node, Items):
-        return tuple([value(text, one) for one in node.items])
+        return tuple([value(text, item) for item in node.items])
     if isinstance(node, Call) and not node.called:
         return node.name  # a printed layer has padding=same, without quotes
     raise text.error("a call makes no sense here; expected a number, a word or a tuple", node)
@@ -202,7 +202,7 @@ def weight(text: Text, node, argument: str) -> Given | tuple[Kernel, ...]:
     if isinstance(node, Items) and _depth(node) == 4:
         return tensor(text, node, argument)
     nodes = node.items if isinstance(node, Items) and not _is_matrix(node) else [node]
-    return tuple(kernel(text, one) for one in nodes)
+    return tuple(kernel(text, item) for item in nodes)
 
 
 def tensor(text: Text, node, argument: str) -> Given:
@@ -324,7 +324,7 @@ def write(value) -> str:
         return value.text
     if isinstance(value, tuple):
         words = ", ".join(map(write, value))
-        if any(isinstance(one, Kernel) for one in value):
+        if any(isinstance(item, Kernel) for item in value):
             return f"[{words}]"
         return f"({words},)" if len(value) == 1 else f"({words})"
     if isinstance(value, str):

@@ -80,14 +80,14 @@ def _arguments(name: str, presets: Mapping[str, Preset]) -> Iterator[str]:
     elif name in LAYERS:
         if LAYERS[name].kernels is Kernels.EACH_CHANNEL:
             yield from (*KERNELS, "flip")
-        yield from (f"{one}=" for one in signature(LAYERS[name].function).defaults)
+        yield from (f"{argument}=" for argument in signature(LAYERS[name].function).defaults)
     elif name in presets:
         extra = CONVOLUTION_OPTIONS if takes_convolution_options(presets[name]) else ()
-        yield from (f"{one}=" for one in dict.fromkeys([*presets[name].options, *extra]))
+        yield from (f"{option}=" for option in dict.fromkeys([*presets[name].options, *extra]))
     elif name == "flip":
         yield from KERNELS
     if name in KERNELS:
-        yield from (f"{one}=" for one in signature(KERNELS[name]).defaults)
+        yield from (f"{argument}=" for argument in signature(KERNELS[name]).defaults)
 
 
 def _paths(begun: str) -> Iterator[str]:

@@ -127,7 +127,7 @@ def _in_order(file: "WeightsFile", needs: list[_Need], prefix: str) -> tuple[Mat
     matches: list[Match] = []
     for number in dict.fromkeys(need.layer for need in needs):
         wanted = {need.tensor: need.shape for need in needs if need.layer == number}
-        module = next((one for one in waiting if _fits(modules[one], wanted)), None)
+        module = next((path for path in waiting if _fits(modules[path], wanted)), None)
         if module is None:
             return ()
         dot = f"{module}." if module else ""

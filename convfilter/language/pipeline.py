@@ -32,8 +32,8 @@ class Pipeline:
     @property
     def files(self) -> tuple:
         """The WeightsFiles that the layers' weights are from, each once."""
-        given = [one for layer in self.layers for one in (*layer.kernels, *layer.given.values())]
-        return tuple({one.origin[0].path: one.origin[0] for one in given if one.origin}.values())
+        given = [value for layer in self.layers for value in (*layer.kernels, *layer.given.values())]
+        return tuple({value.origin[0].path: value.origin[0] for value in given if value.origin}.values())
 
     @property
     def takes_weights(self) -> bool:

@@ -267,7 +267,7 @@ class _Meaning:
         for name, (text, node) in given.items():
             if isinstance(node, list):
                 read = kernel if entry.kernels is Kernels.EACH_CHANNEL else value
-                values[name] = tuple([read(text, one.value) for one in node])
+                values[name] = tuple([read(text, item.value) for item in node])
             else:
                 values[name] = self.argument(entry, name, text, node.value)
         return self.make(call.name, values, call, given)
@@ -384,7 +384,7 @@ def _tidy(name: str, rest: tuple, values: dict) -> tuple[tuple, tuple]:
 def _single(value, count: int | None = None):
     """One number for so many equal ones, or for any number of them; anything else as it is."""
     if isinstance(value, tuple) and value and len(value) == (len(value) if count is None else count):
-        return value[0] if all(type(one) in (int, float) and one == value[0] for one in value) else value
+        return value[0] if all(type(item) in (int, float) and item == value[0] for item in value) else value
     return value
 
 

@@ -162,7 +162,7 @@ def PReLU(num_parameters=1, init=0.25, device=None, dtype=None, *, weight=None) 
 
     def interval(lo, hi, shape):
         slopes = (slope,) if weight is None else (weight.array.min().item(), weight.array.max().item())
-        ends = [x if x > 0 else one * x for x in (lo, hi, *((0.0,) if lo < 0 < hi else ())) for one in slopes]
+        ends = [x if x > 0 else slope * x for x in (lo, hi, *((0.0,) if lo < 0 < hi else ())) for slope in slopes]
         return min(ends), max(ends)
 
     return Effect(

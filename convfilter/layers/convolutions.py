@@ -308,7 +308,7 @@ def Filter2d(*kernel, stride=1, padding="same", dilation=1, padding_mode="replic
     """
     if not kernel:
         raise ArgumentError("kernel", "is missing; give one or more, such as Filter2d(sobel_x)")
-    matrices = same_size([matrix for one in kernel for matrix in one.matrices])
+    matrices = same_size([matrix for given in kernel for matrix in given.matrices])
     size = len(matrices[0]), len(matrices[0][0])
     window = _windows(size, stride, padding, dilation, padding_mode)
     return Effect(

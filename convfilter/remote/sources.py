@@ -201,7 +201,7 @@ class _RemoteWalk:
 
     def _has_others(self, place: Place, first: list[Stored]) -> bool:
         """Return whether a folder holds a picture that convfilter did not make: then what it made is no input."""
-        paths = [one.path for one in first if formats.suffix_of(one.path) in formats.SUFFIXES]
+        paths = [entry.path for entry in first if formats.suffix_of(entry.path) in formats.SUFFIXES]
         if any(not path.endswith(".png") for path in paths):
             return True
         return any(mark_of(place.store.head(path, MARK)) in ("alike", "") for path in paths[:LOOKED_AT])

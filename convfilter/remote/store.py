@@ -86,7 +86,7 @@ class Stores:
         if scheme == "zip" and "::" not in url:
             url = f"zip://::{url.partition('://')[2]}"  # all of an archive on this disk
         found = _open(url, shown, secrets)
-        store = next((one for one in self._all if one.fs is found[0]), None)
+        store = next((store for store in self._all if store.fs is found[0]), None)
         if store is None:
             store = Store(found[0], scheme, secrets)
             self._all.append(store)
@@ -174,8 +174,8 @@ class Store:
             asked["Delimiter"] = "/"
         while True:
             answer = self._call(self.fs.call_s3, "list_objects_v2", **asked)
-            page = [self._stored({"name": f"{bucket}/{one['Key']}", **one}) for one in answer.get("Contents", ())]
-            folders = [one["Prefix"].rstrip("/") for one in answer.get("CommonPrefixes", ())]
+            page = [self._stored({"name": f"{bucket}/{entry['Key']}", **entry}) for entry in answer.get("Contents", ())]
+            folders = [entry["Prefix"].rstrip("/") for entry in answer.get("CommonPrefixes", ())]
             yield page + [Stored(f"{bucket}/{folder}", None, is_folder=True) for folder in folders]
             if not answer.get("IsTruncated"):
                 return
@@ -202,9 +202,9 @@ class Store:
             found = sorted(
                 map(self._stored, self._call(self.fs.ls, waiting.pop(), detail=True)), key=lambda one: one.path
             )
-            yield [one for one in found if not (recursive and one.is_folder)]
+            yield [entry for entry in found if not (recursive and entry.is_folder)]
             if recursive:
-                waiting += [one.path for one in reversed(found) if one.is_folder]
+                waiting += [entry.path for entry in reversed(found) if entry.is_folder]
 
     def _stored(self, info: Mapping[str, Any]) -> Stored:
         size = info.get("size", info.get("Size"))
@@ -236,7 +236,7 @@ class Store:
         said = clean(str(error.strerror if isinstance(error, OSError) and error.strerror else error), self.secrets)
         after = f", after {tries} tries" if tries > 1 else ""
         status = _first_status(error)
-        names = {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
+        names = {kind.__name__ for cause in _chain(error) for kind in type(cause).__mro__}
         if status in (404, 410) or (status is None and isinstance(error, FileNotFoundError)):
             return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         if isinstance(error, FileExistsError) or status == 412:
@@ -300,7 +300,7 @@ def _status(error: BaseException | None) -> int | None:
 
 
 def _first_status(error: Exception) -> int | None:
-    return next((status for one in _chain(error) if (status := _status(one)) is not None), None)
+    return next((status for cause in _chain(error) if (status := _status(cause)) is not None), None)
 
 
 def _may_pass(error: Exception) -> bool:
@@ -310,9 +310,9 @@ def _may_pass(error: Exception) -> bool:
         return status >= 500 or status in (408, 429)
     if isinstance(error, _FINAL):
         return False
-    for one in _chain(error):
-        names = {kind.__name__ for kind in type(one).__mro__}
-        if isinstance(one, TimeoutError | ConnectionError) or names & _PASSING:
+    for cause in _chain(error):
+        names = {kind.__name__ for kind in type(cause).__mro__}
+        if isinstance(cause, TimeoutError | ConnectionError) or names & _PASSING:
             return True
     return False
 

@@ -245,7 +245,7 @@ class _Page:
 
     def draw(self, number: int, c: int, values: torch.Tensor, factor: int) -> tuple[str, float, float]:
         """Return a channel's picture at 1/factor of its size, and the values of its bytes 0 and 255."""
-        levels, low, high = (one[0] for one in reduce_picture(values[None], factor))
+        levels, low, high = (part[0] for part in reduce_picture(values[None], factor))
         low, high = low.item(), high.item()
         scale = default_scale(self.tensors, self.layers, number, c, self.white)
         same = (scale.scheme, scale.low, scale.high) == ("gray", low, high)
@@ -394,6 +394,6 @@ def _words(value):
     if isinstance(value, dict):
         return {key: _words(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_words(one) for one in value]
+        return [_words(item) for item in value]
     odd = isinstance(value, float) and not math.isfinite(value)
     return repr(value).replace("inf", "Infinity").replace("nan", "NaN") if odd else value

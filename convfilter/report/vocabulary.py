@@ -56,13 +56,13 @@ def write_vocabulary(pipeline: Pipeline) -> dict:
     >>> vocabulary = write_vocabulary(parse("blur(sigma=2.5)"))
     >>> vocabulary["layers"]["ReLU"]["kind"], vocabulary["presets"]["edge"]["text"]
     ('curve', 'Conv2d(1, 1, 5, bias=False, weight=[edge(5)])')
-    >>> [one["text"] for one in vocabulary["kernels"]["known"] if one["values"] == [None, 2.5]]
+    >>> [kernel["text"] for kernel in vocabulary["kernels"]["known"] if kernel["values"] == [None, 2.5]]
     ['gaussian(sigma=2.5)']
     """
     known = {}
     for text in _menu():
         _know(text, known, LARGEST if "(" in text else None)
-    for text in (one.text for layer in pipeline.layers for one in layer.kernels):
+    for text in (given.text for layer in pipeline.layers for given in layer.kernels):
         _know(text, known)
     return {
         "layers": {name: _layer(entry) for name, entry in LAYERS.items()},

@@ -93,7 +93,7 @@ def plan_rows(pipeline: Pipeline, shape: Shape, options: Options) -> list[Row]:
     if shows_kernels(pipeline, options):
         effect = pipeline.layers[0].effect
         high, wide = effect.rows.size, effect.columns.size
-        longest = max(max(shape[1:]), *(max(one[1:]) for one in (shapes if options.steps else shapes[-1:])))
+        longest = max(max(shape[1:]), *(max(other[1:]) for other in (shapes if options.steps else shapes[-1:])))
         size = max(1, round(KERNEL * longest / max(high, wide)))
         count = len(choose(range(shapes[0][0]), options))
         rows.append(
@@ -145,7 +145,7 @@ def shows_kernels(pipeline: Pipeline, options: Options) -> bool:
         return False
     count = first.effect.channels(3)
     mixes = {Computes.CONVOLUTION, Computes.TRANSPOSED}
-    its_own = all(one.effect.channels(count) == count and one.entry.computes not in mixes for one in others)
+    its_own = all(layer.effect.channels(count) == count and layer.entry.computes not in mixes for layer in others)
     return (options.steps or its_own) and 0 < len(choose(range(count), options)) <= MOST_KERNELS
 
 

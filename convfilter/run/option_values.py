@@ -37,13 +37,13 @@ def numbers(value: Any) -> tuple[float, ...]:
     ((0.5, 1.0), (2.0,))
     """
     given = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int | float) else list(value)
-    return tuple(number(one) for one in given)
+    return tuple(number(item) for item in given)
 
 
 def positive(value: Any) -> tuple[float, ...]:
     """Return finite numbers above 0, as ``numbers`` reads them."""
     found = numbers(value)
-    if not all(one > 0 for one in found):
+    if not all(item > 0 for item in found):
         raise ValueError(f"{value!r} is not a number above 0, or several of them")
     return found
 
@@ -208,7 +208,7 @@ def patterns(value: Any) -> tuple[str, ...]:
     """
     given = [value] if isinstance(value, str) else value
     try:
-        return tuple(check_pattern(text(one)) for one in given)
+        return tuple(check_pattern(text(item)) for item in given)
     except TypeError:
         raise ValueError(f"{value!r} is no pattern of names, nor several of them") from None
 

@@ -275,7 +275,7 @@ class Options:
             UsageError: two options do not go together, or not with the pipeline.
             PipelineError: the pipeline does not take a grayscale picture.
         """
-        if everything := next((one for one in self.exclude if one in EVERYTHING), None):
+        if everything := next((pattern for pattern in self.exclude if pattern in EVERYTHING), None):
             raise UsageError(
                 f"--exclude '{everything}' leaves nothing; --include alone takes only what its patterns match"
             )
@@ -378,8 +378,8 @@ class Options:
         return (pipeline.for_gray() if self.gray_weights else pipeline), matches
 
 
-SETTINGS: Mapping[str, Setting] = {one.name: one.metadata[""] for one in fields(Options)}
-DEFAULTS: Mapping[str, object] = {one.name: one.default for one in fields(Options)}
+SETTINGS: Mapping[str, Setting] = {field.name: field.metadata[""] for field in fields(Options)}
+DEFAULTS: Mapping[str, object] = {field.name: field.default for field in fields(Options)}
 
 
 def flags(name: str) -> tuple[str, ...]:

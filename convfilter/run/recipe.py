@@ -41,7 +41,7 @@ def write_texts(pipeline: Pipeline, options: Options, layer: int) -> dict[str, s
         png_keys.OPTIONS: write_options(options),
     }
     if part.files:
-        texts[png_keys.WEIGHTS] = ", ".join(f"{one.path} (SHA-256 {one.digest})" for one in part.files)
+        texts[png_keys.WEIGHTS] = ", ".join(f"{file.path} (SHA-256 {file.digest})" for file in part.files)
     return texts
 
 

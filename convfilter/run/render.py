@@ -286,8 +286,8 @@ class Renderer:
 
     def write_png(self, file: BinaryIO, rows, width: int, height: int, layer: int, text: dict, **kind) -> None:
         """Write rows with the texts that say where they come from."""
-        said = self.texts(layer, text)
-        png.write_png(file, rows, width, height, text=said, level=self.options.compress, workers=self.threads, **kind)
+        texts = self.texts(layer, text)
+        png.write_png(file, rows, width, height, text=texts, level=self.options.compress, workers=self.threads, **kind)
 
     def texts(self, layer: int, text: Mapping[str, str]) -> dict[str, str]:
         """Return the texts of an output of a layer: where it comes from, and those given; none without metadata."""

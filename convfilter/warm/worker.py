@@ -59,7 +59,7 @@ def read_told(pipe: int) -> list[tuple[int, int]]:
     """Return what workers have told: pairs of a process number and BEGUN or an exit status."""
     data = os.read(pipe, 8 * 128)
     records = [data[start : start + 8] for start in range(0, len(data), 8)]
-    return [(int.from_bytes(one[:4], "big"), int.from_bytes(one[4:], "big", signed=True)) for one in records]
+    return [(int.from_bytes(record[:4], "big"), int.from_bytes(record[4:], "big", signed=True)) for record in records]
 
 
 def _place_descriptors(sock: int, teller: int, numbers: list[int], received: list[int]):

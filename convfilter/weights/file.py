@@ -57,14 +57,14 @@ class WeightsFile:
         if not name:
             if len(self.tensors) == 1:
                 return next(iter(self.tensors.values()))
-            shown = ", ".join(escape(one) for one in list(self.tensors)[:3])
+            shown = ", ".join(escape(name) for name in list(self.tensors)[:3])
             raise WeightsError(
                 f"{escape(self.path)}: holds {len(self.tensors)} tensors; name one behind a colon: {shown}"
             )
         plain = name.replace("_orig_mod.", "")
-        for one in (name, plain, plain.removeprefix("module.")):
-            if one in self.tensors:
-                return self.tensors[one]
+        for key in (name, plain, plain.removeprefix("module.")):
+            if key in self.tensors:
+                return self.tensors[key]
         raise WeightsError(f"{escape(self.path)}: holds no tensor {shorten(name, 80)!r}{self.hint(name)}")
 
     def hint(self, name: str, shape: tuple[int, ...] | None = None) -> str:

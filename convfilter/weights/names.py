@@ -98,7 +98,7 @@ def near(name: str, known: Iterable[str]) -> list[str]:
     """
     known = list(known)
     last = name.rpartition(".")[2]
-    alike = [one for one in known if one.rpartition(".")[2] == last][:COMPARED]
+    alike = [key for key in known if key.rpartition(".")[2] == last][:COMPARED]
     found = get_close_matches(name[:200], alike, n=NEAR, cutoff=0.3)
-    found += [one for one in get_close_matches(name[:200], known[:COMPARED], n=NEAR, cutoff=0.5) if one not in found]
+    found += [key for key in get_close_matches(name[:200], known[:COMPARED], n=NEAR, cutoff=0.5) if key not in found]
     return (found or known)[:NEAR]
