@@ -27,7 +27,8 @@ def map_in_order(
 ) -> Iterator[Value]:
     """Yield ``function(item)`` for each item, in order; the items are taken as they are needed, and None is none.
 
-    At most ``ahead`` items a worker are begun before their turn, on the threads of ``pool``, or of one made for this.
+    At most ``ahead`` items a worker are begun before their turn. A ``pool`` has one thread less than ``workers``: the
+    calling thread works too while it waits. Without one, threads are made for this, and the calling thread only waits.
     After an error, which is raised in its item's turn, nothing more is begun, nor after the iteration's end: what runs
     then is waited for. When ``stopped`` is set, from any thread, nothing more is begun either. What is done then, or
     within GRACE, is still yielded; what runs on is left behind. Without ``ordered``, each value comes when it is there.
@@ -36,7 +37,7 @@ def map_in_order(
     [1, 2, 3]
     """
     stopped = stopped or threading.Event()
-    begun: deque[Future[Value]] = deque()
+    begun: deque[tuple[Future[Value], Item]] = deque()
     failed = threading.Event()
     threads = pool or ThreadPoolExecutor(workers, "convfilter")
 
@@ -66,7 +67,7 @@ def map_in_order(
         wait(running, GRACE)
         yield from (future.result() for future in running if future.done())
     finally:
-        running = [future for future in begun if not future.cancel()]
+        running = [future for future, _ in begun if not future.cancel()]
         if not stopped.is_set():
             wait(running)
         if pool is None:

@@ -13,7 +13,7 @@ Item, Value = TypeVar("Item"), TypeVar("Value")
 
 
 class Threads:
-    """So many threads that wait in a pool; a single one is the calling thread.
+    """So many threads, of which all but the calling one wait in a pool.
 
     Torch's own threads wait for each other spinning, which on a busy machine makes both slow: here torch computes an
     item on the thread that took it.
@@ -24,7 +24,7 @@ class Threads:
         self._count = count
         self._pool = None
         if count > 1:
-            self._pool = ThreadPoolExecutor(count, "convfilter", initializer=torch.set_num_threads, initargs=(1,))
+            self._pool = ThreadPoolExecutor(count - 1, "convfilter", initializer=torch.set_num_threads, initargs=(1,))
 
     def in_order(self, function: Callable[[Item], Value], items: Sequence[Item]) -> Iterator[Value]:
         """Yield the function's values in order, while the threads work a little ahead.
@@ -34,13 +34,15 @@ class Threads:
         >>> list(Threads(2).in_order(abs, [-1, -2, -3]))
         [1, 2, 3]
         """
-        if self._pool and len(items) > 1:
-            yield from map_in_order(function, items, workers=self._count, pool=self._pool)
-            return
-        for item in items:
+
+        def work(item: Item) -> Value:
             with one_thread():
-                value = function(item)
-            yield value
+                return function(item)
+
+        if self._pool and len(items) > 1:
+            yield from map_in_order(work, items, workers=self._count, pool=self._pool)
+        else:
+            yield from map(work, items)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 import io
 import os
+import zlib
 
 import numpy as np
 import pytest
@@ -13,6 +14,14 @@ def png(**options):
     file = io.BytesIO()
     write_png(file, [np.arange(12, dtype=np.uint8).reshape(3, 4)], 4, 3, **options)
     return file.getvalue()
+
+
+def png_of_rows(rows):
+    """A PNG without a broken chunk that says it has 3 rows."""
+    from picture_files import chunk
+
+    header, pixels = png()[:33], zlib.compress(bytes(5 * rows))
+    return header + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def npy(*shape):
@@ -32,6 +41,8 @@ def pillow(mode="L", **options):
     [
         ("a.png", png(), True),
         ("a.png", pillow(), True),
+        ("a.png", png_of_rows(3), True),
+        ("a.png", png_of_rows(2), False),
         ("a.png", png()[:-1], False),
         ("a.png", png()[:40], False),
         ("a.png", png() + b"\0", False),

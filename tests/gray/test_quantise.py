@@ -25,3 +25,8 @@ def test_values_outside_saturate_however_far():
     # black is no float32, and white lies as close to it as float32's own steps are
     values = np.array([1000, 1001], np.float32)
     assert quantise(values, GrayScale(1000.00003, 1001.0), 16, ends=(1000.0, 1001.0)).tolist() == [0, 65535]
+
+
+def test_halves_go_to_the_even_level():
+    values = np.array([0.5, 1.5, 2.5, 3.5, 253.5, 254.5], np.float32)
+    assert quantise(values, GrayScale(0.0, 255.0)).tolist() == [0, 2, 2, 4, 254, 254]
