@@ -37,7 +37,8 @@ def map_in_order(
     [1, 2, 3]
     """
     stopped = stopped or threading.Event()
-    begun: deque[tuple[Future[Value], Item]] = deque()
+    begun: deque[Future[Value]] = deque()
+    queued: deque[tuple[Future[Value], Item]] = deque()  # those that the calling thread can take from a pool
     failed = threading.Event()
     threads = pool or ThreadPoolExecutor(workers, "convfilter")
 
@@ -51,23 +52,31 @@ def map_in_order(
             raise
 
     def is_ready() -> bool:
-        return begun[0].done() if ordered else any(one.done() for one in begun)
+        return begun[0].done() if ordered else any(future.done() for future in begun)
+
+    def wait_for_value() -> bool:
+        while queued and (queued[0][0].done() or not is_ready()):
+            future, item = queued.popleft()
+            if future.cancel():  # no thread has begun it
+                begun[begun.index(future)] = _run(work, item)
+        return _wait(begun, stopped, ordered=ordered)
 
     try:
         for item in items:
             if item is not None:
                 begun.append(threads.submit(work, item))
-            while begun and (is_ready() or len(begun) > ahead * workers) and _wait(begun, stopped, ordered=ordered):
+                queued.extend([(begun[-1], item)] if pool else ())
+            while begun and (is_ready() or len(begun) > ahead * workers) and wait_for_value():
                 yield begun.popleft().result()
             if stopped.is_set():
                 break
-        while begun and _wait(begun, stopped, ordered=ordered):
+        while begun and wait_for_value():
             yield begun.popleft().result()
         running = [future for future in begun if not future.cancel()]
         wait(running, GRACE)
         yield from (future.result() for future in running if future.done())
     finally:
-        running = [future for future, _ in begun if not future.cancel()]
+        running = [future for future in begun if not future.cancel()]
         if not stopped.is_set():
             wait(running)
         if pool is None:
@@ -117,12 +126,22 @@ def without_waiting(items: Iterable[Item], seconds: float) -> Iterator[Item | No
         is_wanted = False
 
 
+def _run(function: Callable[[Item], Value], item: Item) -> Future[Value]:
+    """Call a function here, and return its future."""
+    future: Future[Value] = Future()
+    try:
+        future.set_result(function(item))
+    except BaseException as error:  # which future.result() raises
+        future.set_exception(error)
+    return future
+
+
 def _wait(begun: deque[Future[Value]], stopped: threading.Event, *, ordered: bool) -> bool:
     """Wait until the first future is done, or any, which then stands first, and return True; False at the stop."""
     while not stopped.is_set():
         if done := wait([begun[0]] if ordered else begun, 0.1, FIRST_COMPLETED).done:
             if begun[0] not in done:
-                first = next(one for one in begun if one in done)
+                first = next(future for future in begun if future in done)
                 begun.remove(first)
                 begun.appendleft(first)
             return True

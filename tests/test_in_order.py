@@ -89,3 +89,35 @@ def test_without_order_a_slow_item_lets_the_others_pass():
     first = [next(results) for _ in range(15)]
     gate.set()
     assert 0 not in first and sorted([*first, *results]) == list(range(50))
+
+
+def test_nothing_is_begun_after_an_error_though_an_earlier_value_is_waited_for():
+    begun, gate = [], threading.Event()
+
+    def work(item):
+        begun.append(item)
+        if item == 0:
+            gate.wait(20)
+        elif item == 1:
+            raise ArithmeticError(item)
+        return item
+
+    results = map_in_order(work, range(100), workers=2, ahead=20)
+    threading.Timer(0.3, gate.set).start()
+    assert next(results) == 0
+    with pytest.raises(ArithmeticError, match="1"):
+        next(results)
+    assert begun == [0, 1]
+
+
+def test_the_calling_thread_works_too_where_a_pool_is_given():
+    names = set()
+
+    def work(item):
+        names.add(threading.current_thread().name)
+        time.sleep(0.01)
+        return -item
+
+    with ThreadPoolExecutor(1, "pool") as pool:
+        assert list(map_in_order(work, range(20), workers=2, pool=pool)) == [-i for i in range(20)]
+    assert names == {"pool_0", threading.current_thread().name}

@@ -12,9 +12,7 @@ def test_a_picture_is_taken_that_needs_what_is_allowed_and_no_byte_more(text):
     pipeline, options, header = parse(text), Options(), Header(3000, 2000, 1, "PNG", "L")
     need = predict(pipeline, options, header)
     assert check_size(pipeline, options, header, need) == need
-    with pytest.raises(
-        InputError, match=r"it needs about .* of memory \(3000x2000\), and .* are allowed"
-    ):
+    with pytest.raises(InputError, match=r"it needs about .* of memory \(3000x2000\), and .* are allowed"):
         check_size(pipeline, options, header, need - 1)
 
 
