@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import convfilter
-from convfilter.cli.listing import sentence
+from convfilter.cli.listing import show_kernel
 from convfilter.cli.main import cli
 from convfilter.export.script import write_script
 from convfilter.language.pipeline import parse_preset
@@ -123,11 +123,7 @@ $ convfilter {f"{given} small.png {how}".strip()}
 def _family(title: str, names: list[str]) -> str:
     sheet = f"{names[0]}_sheet.png"
     kernels = ", ".join(CALLS.get(name, name) for name in names)
-    rows = "\n".join(
-        f"| `{name}{inspect.signature(KERNELS[name]) if inspect.signature(KERNELS[name]).parameters else ''}` "
-        f"| {sentence(KERNELS[name])} |"
-        for name in names
-    )
+    rows = "\n".join("| `{}` | {} |".format(*show_kernel(name).splitlines()[:2]) for name in names)
     return f"""
 ### {title}
 
