@@ -1,6 +1,5 @@
 """The text of docs/gallery.md and docs/commands.md, made from the presets, kernels and commands that there are."""
 
-import inspect
 import os
 from pathlib import Path
 
