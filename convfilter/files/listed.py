@@ -88,6 +88,17 @@ class FileList:
         if rest:
             yield rest
 
+    def peek(self) -> str | None:
+        """Return the first name, or None where there is none, or where the list can be read once only."""
+        try:
+            if self.path in STANDARD_INPUT or not stat.S_ISREG(os.stat(self.path).st_mode):
+                return None
+            record = next(self.read(), b"")
+            found = read_object(record) if record.startswith(STARTS) else (os.fsdecode(record), None)
+        except (OSError, ValueError, InputError):
+            return None
+        return found[0] if found else None
+
     def count(self) -> int | None:
         """Return how many names there are; None where the list can be read once only."""
         try:
@@ -174,6 +185,8 @@ class ListedSources:
             found = os.stat(path)
         except (OSError, ValueError) as error:
             problem = describe_missing(path, error), kind_of(error)
+            if "://" in name:
+                problem = "URLs are read from a list that is a file, and whose first name is a URL", problem[1]
             if self._names.null and "\n" in name:
                 problem = f"{problem[0]}; leave out -0 if the list has a name a line", problem[1]
         is_folder = found is not None and stat.S_ISDIR(found.st_mode)
@@ -244,17 +257,23 @@ class ListedSources:
 
     def _admit(self, source: Source) -> Source | None:
         """Return the source, with labels that no other has had; None where the list has named it before."""
-        try:
-            identity = identify(source.path, os.stat(source.path))
-        except OSError:  # it is gone again, which reading it will say
+        identity = self._identify(source)
+        if identity is None:  # it is gone again, which reading it will say
             return source
-        if not self._files.add(_key(*identity)):
+        if not self._files.add(identity):
             self._search.passed_over(source.path, "the list has named it before")
             return None
         place = fold(os.path.normpath(os.path.join(source.folder, source.labels[0])))
         if self._places.add(_key(place, fold(source.ext) if self._search.extension else "")):
             return source
         return replace(source, labels=(hashed(os.path.basename(source.path), os.path.abspath(source.path)),))
+
+    def _identify(self, source: Source) -> bytes | None:
+        """Return what tells a source from all others; None where it is gone."""
+        try:
+            return _key(*identify(source.path, os.stat(source.path)))
+        except OSError:
+            return None
 
 
 def _split(name: str) -> tuple[str | None, str]:

@@ -72,7 +72,7 @@ def find_sources(
     named = _Named(list(dict.fromkeys(inputs)), stores, passed_over, resumed)
     if output is None:
         for place, is_folder in named.places.values():
-            _check_beside(place, is_folder)
+            check_beside(place, is_folder)
     output_folders = OutputFolders(
         list(named.files.values()),
         list(named.folders.values()),
@@ -83,7 +83,7 @@ def find_sources(
     )
     search = Search(is_picture, recursive, extension, None if metadata else filter, passed_over, patterns)
     walk = FolderWalk(named.found, search, output_folders, named.is_file)
-    return _Sources(named, output_folders, walk, _RemoteWalk(named.places, search, output_folders))
+    return _Sources(named, output_folders, walk, RemoteFolderWalk(named.places, search, output_folders))
 
 
 class _Named(Named):
@@ -101,7 +101,7 @@ class _Named(Named):
             return super()._look(text)
         try:
             place = self._stores.connect(text)
-            is_folder = _is_folder(text, place)
+            is_folder = is_folder_url(text, place)
         except OSError as error:
             return Problem(hide_secrets(text), describe_error(error), kind_of(error))
         named = self.folders if is_folder else self.files
@@ -114,7 +114,7 @@ class _Named(Named):
 
 
 class _Sources(Sources):
-    def __init__(self, named: _Named, folders: OutputFolders, walk: FolderWalk, remote: "_RemoteWalk") -> None:
+    def __init__(self, named: _Named, folders: OutputFolders, walk: FolderWalk, remote: "RemoteFolderWalk") -> None:
         super().__init__(named, folders, walk)
         self._remote, self._places = remote, named.places
 
@@ -143,7 +143,7 @@ class _Root:
     marks: tuple[str, ...]  # of PNGs that are no inputs
 
 
-class _RemoteWalk:
+class RemoteFolderWalk:
     """The named folders behind URLs, whose pictures come from ``walk(name)``."""
 
     def __init__(self, places: Mapping[str, tuple[Place, bool]], search: Search, output_folders: OutputFolders) -> None:
@@ -392,7 +392,7 @@ def _is_named_so(name: str) -> bool:
     return formats.suffix_of(name) in formats.SUFFIXES
 
 
-def _is_folder(text: str, place: Place) -> bool:
+def is_folder_url(text: str, place: Place) -> bool:
     """Return whether a URL names a folder; the store is asked only where the URL does not tell."""
     scheme, url = scheme_of(text), text.split("::")[0]
     if scheme in WEB:
@@ -402,7 +402,7 @@ def _is_folder(text: str, place: Place) -> bool:
     return not _is_named_so(place.path) and place.store.look(place.path).is_folder
 
 
-def _check_beside(place: Place, is_folder: bool) -> None:
+def check_beside(place: Place, is_folder: bool) -> None:
     """Return if there is a place beside this one for outputs.
 
     Raises:

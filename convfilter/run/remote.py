@@ -12,17 +12,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from convfilter.errors import InputError, OutputError, UsageError, escape
 from convfilter.files.existing import is_foreign_start, mark_of, read_mark
 from convfilter.files.inputs import Sources
 from convfilter.files.leaving import LeavingWriter
+from convfilter.files.listed import ListedSources
 from convfilter.files.paths import describe_error
-from convfilter.files.temporary import unlink
+from convfilter.files.temporary import NAME, create_locked, remove_stale, unlink
 from convfilter.files.transaction import OutputWriter
 from convfilter.files.walk import NO_PICTURE, Problem, Source
 from convfilter.images import formats, png_keys
+from convfilter.remote.listed import RemoteListedSources
 from convfilter.remote.sources import MARK, RemoteSource, find_sources
 from convfilter.remote.store import Stored, Stores
 from convfilter.remote.urls import STORES, hide_in, hide_secrets, is_url, scheme_of
@@ -31,6 +33,7 @@ from convfilter.run.options import Options
 from convfilter.run.plan import Key
 from convfilter.run.result import PASSED_OVER, Result
 
+_PREFIX = "convfilter-urls-"
 _KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".npy": "application/octet-stream"}
 
 
@@ -50,6 +53,7 @@ class RemoteParts:
             self.options = replace(options, output=self._find_output(options.output))
         self._staging = Staging()
         self.find_sources: Callable[..., Sources] = partial(find_sources, stores=self._stores)
+        self.list_sources: Callable[..., ListedSources] = partial(RemoteListedSources, stores=self._stores)
 
     def writes_to(self, folder: str | None) -> str | None:
         """Return the folder on this disk that all outputs are written to, given the one that they go to."""
@@ -93,16 +97,38 @@ def make_worker(**settings: Any) -> "RemoteFiltering":
 
 
 class Staging:
-    """A folder on this disk that holds a picture's files while it is worked on, and is removed at the end."""
+    """A folder on this disk that holds pictures' files while they are worked on, and is removed at the end.
+
+    Those of processes that were killed are removed when the next one is made.
+    """
 
     def __init__(self) -> None:
-        self.folder = tempfile.mkdtemp(prefix="convfilter-")
+        self.folder = tempfile.mkdtemp(prefix=_PREFIX)
+        _, lock = create_locked(self.folder)  # tells others that this process lives
         self._numbers = itertools.count()
-        self.close = weakref.finalize(self, shutil.rmtree, self.folder, True)
+        self.close = weakref.finalize(self, _remove_folder, self.folder, lock)
+        with contextlib.suppress(OSError), os.scandir(os.path.dirname(self.folder)) as entries:
+            for entry in entries:
+                if entry.name.startswith(_PREFIX) and _is_locked(entry.path):
+                    remove_stale(entry.path)
+                    if not _is_locked(entry.path):
+                        shutil.rmtree(entry.path, ignore_errors=True)
 
     def invent(self, path: str) -> str:
         """Return a path that no file has, with the suffix of this one."""
         return os.path.join(self.folder, f"{next(self._numbers)}{os.path.splitext(path)[1]}")
+
+
+def _is_locked(folder: str) -> bool:
+    """Return whether a folder has a lock, of a process that lives or of one that was killed."""
+    with contextlib.suppress(OSError):
+        return any(NAME.fullmatch(name) for name in os.listdir(folder))
+    return False
+
+
+def _remove_folder(folder: str, lock: BinaryIO) -> None:
+    lock.close()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Copy(os.PathLike[str]):

@@ -57,8 +57,7 @@ class Runner:
         options = self._remote.options if self._remote else options
         self._options = options.check(pipeline)
         pipeline = options.load(pipeline)[0]
-        find = self._remote.find_sources if self._remote else find_sources
-        self._inputs, self._find_sources = inputs, partial(_find_sources, find, pipeline, options, inputs)
+        self._inputs, self._find_sources = inputs, partial(_find_sources, self._remote, pipeline, options, inputs)
         self._shard = parse_shard(options.shard) if options.shard is not None else None
         device, what = find_device(options.device if options.cluster is None else "cpu")
         self.device = f"{device} ({what})" if options.cluster is None else "chosen by each worker of the cluster"
@@ -191,7 +190,7 @@ class Runner:
 
 
 def _find_sources(
-    find: Callable[..., Sources],
+    remote: "RemoteParts | None",
     pipeline: Pipeline,
     options: Options,
     inputs: Sequence[str] | FileList,
@@ -202,7 +201,9 @@ def _find_sources(
     if isinstance(inputs, FileList):
         unmarked = None if options.metadata else pipeline.name
         search = Search(_is_picture, options.recursive, extension, unmarked, passed_over, patterns)
-        return ListedSources(inputs, search, output=options.output, filter=pipeline.name, resumed=options.skip_existing)
+        read = remote.list_sources if remote else ListedSources
+        return read(inputs, search, output=options.output, filter=pipeline.name, resumed=options.skip_existing)
+    find = remote.find_sources if remote else find_sources
     return find(
         inputs,
         is_picture=_is_picture,
@@ -219,7 +220,7 @@ def _find_sources(
 
 def _open_remote(options: Options, inputs: Sequence[str] | FileList) -> "RemoteParts | None":
     """Return what a run with URLs has besides, None where there is no URL: nothing of it is loaded then."""
-    named = () if isinstance(inputs, FileList) else inputs
+    named = [inputs.peek() or ""] if isinstance(inputs, FileList) else inputs
     urls = [text for text in (*named, options.output or "") if is_url(text)]
     if not urls:
         return None

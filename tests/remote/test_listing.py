@@ -114,7 +114,7 @@ def test_names_that_no_folder_can_hold_are_said_and_lead_nowhere(memory, name):
 
     memory.pipe_file("/photos/good.pgm", PICTURE)
     place = Stores().connect("memory://photos/")
-    walk = sources._RemoteWalk({place.name: (place, True)}, *_search())
+    walk = sources.RemoteFolderWalk({place.name: (place, True)}, *_search())
     stored = [sources.Stored(f"/photos/{one}", 1) for one in (name, "good.pgm")]
     found = list(walk._in_order(walk._root(place, stored), stored))
     assert [type(one).__name__ for one in found] == ["Problem", "RemoteSource"]
