@@ -17,7 +17,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,12 +49,12 @@ class Block:
 
 
 def blocks(text: str) -> list[Block]:
-    """Return a page's fenced blocks and directives, in order; a console block that is not to be run is left out."""
+    """Return a page's fenced blocks and directives, in order, without those that are not to be run."""
     found, skipped = [], False
     for match in _BLOCK.finditer(text):
         body = 2 if match[1] else 4
         block = Block(match[1] or match[3], match[body], match.start(body), match.end(body))
-        if not (skipped and block.kind == "console"):
+        if not skipped:
             found.append(block)
         skipped = block.kind == "not run"
     return found
@@ -217,13 +216,3 @@ def keep(made: Path, kept: Path) -> None:
             few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
             if np.abs(np.asarray(few.convert("RGB"), np.int16) - np.asarray(picture, np.int16)).max() <= 1:
                 few.save(kept, optimize=True)
-
-
-def code_lines(text: str) -> Iterator[str]:
-    """The lines of a page's code: those of fenced and of indented blocks."""
-    fenced = False
-    for line in text.splitlines():
-        if line.startswith("```"):
-            fenced = not fenced
-        elif fenced or line.startswith("    "):
-            yield line

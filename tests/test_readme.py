@@ -108,3 +108,17 @@ def test_links_lead_somewhere(page):
         found = page.parent / path if path else page
         assert found.exists(), f"{page.name} links to {target}"
         assert not anchor or anchor in anchors(found), f"{page.name} links to {target}"
+
+
+def test_every_page_is_linked_in_the_readme_which_is_short():
+    text = README.read_text(encoding="utf-8")
+    assert {path.name for path in DOCS.glob("*.md")} == set(re.findall(r"\(docs/([\w-]+\.md)\)", text))
+    assert len(text.splitlines()) <= 200
+
+
+def test_commands_stand_in_blocks_that_are_run():
+    """A command in an indented block would be run by no test; README's two, which install the program, are CI's."""
+    for page in (README, *DOCS.glob("*.md")):
+        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+        lines = re.findall(r"^ {4}(?:\$ )?convfilter .*", text, re.MULTILINE)
+        assert lines == [], f"{page.name}: write it as ```console and $ (tests/documentation.py says how): {lines[0]}"
