@@ -107,3 +107,10 @@ def test_whole_numbers_make_no_noise_until_they_are_too_large_for_float32():
     assert rounding_noise(parse("edge(9) | Filter2d([[3000]])"), InputValues(), whole=True)[1] > EXACT * ROUNDING
     for text in ("Conv2d(1, 1, 1, bias=0.5, weight=[[[1]]])", "Filter2d([[0.5]])", "Conv2d(1, 1, 1)", "AvgPool2d(2)"):
         assert rounding_noise(parse(text), InputValues(white=255), whole=True)[-1] > 0
+
+
+@pytest.mark.parametrize("kind", ["Conv2d", "ConvTranspose2d"])
+def test_a_group_is_bounded_as_a_convolution_of_its_channels_alone(kind):
+    (grouped,), (alone,) = (parse(f"{kind}({n}, {n}, 3, groups={n // 2}, bias=False)").layers for n in (8, 2))
+    bounds = [layer.entry.rounding(layer.effect, layer.arguments, n) for layer, n in ((grouped, 8), (alone, 2))]
+    assert bounds[0] == bounds[1]

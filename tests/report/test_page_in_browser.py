@@ -22,7 +22,7 @@ PIPELINES = [
     "Conv2d(1, 3, (3, 4), stride=(2, 1), padding=(2, 1), dilation=(1, 2)) | Conv2d(3, 6, 2, groups=3, bias=False)",
     "Conv2d(1, 2, 3, padding=2, padding_mode='reflect') | Conv2d(2, 2, 5, padding='same', padding_mode='circular')",
     "Conv2d(1, 2, 4, padding='same', padding_mode='replicate') | Filter2d(sobel_x, [[1, 2, 3, 4]]) | Magnitude",
-    f"{FOUR} | ConvTranspose2d(4, 2, 3, 2, 1, output_padding=1, groups=2) | ConvTranspose2d(2, 1, 2, dilation=3)",
+    f"{FOUR} | ConvTranspose2d(4, 4, 3, 2, 1, output_padding=1, groups=2) | ConvTranspose2d(4, 1, 2, dilation=3)",
     "MaxPool2d(3, stride=2, padding=1, ceil_mode=True) | MaxPool2d(2, dilation=2, stride=1)",
     "AvgPool2d(3, stride=2, padding=1, ceil_mode=True) | AvgPool2d((2, 3), 1, padding=1, count_include_pad=False)",
     "AvgPool2d(4, stride=3, padding=2, ceil_mode=True, divisor_override=5)",
