@@ -38,7 +38,7 @@ LIBRARIES = {  # package: what it may import besides the standard library
     "remote": {"fsspec"},
     "engine": {"PIL", "numpy", "torch"},
     "explain": {"PIL", "numpy", "torch"},
-    "run": {"PIL", "numpy", "torch", "distributed"},
+    "run": {"PIL", "numpy", "torch", "dask", "distributed"},
     "export": {"PIL", "numpy", "torch", "safetensors", "onnxscript"},
     "report": {"PIL", "numpy", "torch", "jinja2", "markupsafe"},
     "notebook": {"PIL", "numpy", "torch"},

@@ -367,12 +367,15 @@ class Cluster:
             error = InputError(f"{DEATHS} workers were lost over it; memory may be short", kind="system")
             self._finish(item, self._filtering.finish(item.source, failure(item.source.path, error)))
 
-    def _close(self, key: str) -> _Batch | None:
+    def _close(self, key: str, *, is_done: bool = False) -> _Batch | None:
         """Take a task for done, or for lost; None where it is so already."""
         with self._lock:
             batch = self._batches.pop(key, None)
         if batch is not None and batch.future:
-            batch.future.cancel()
+            if is_done:
+                batch.future.release()
+            else:
+                batch.future.cancel()
         return batch
 
     def _remove_temporary(self, batch: _Batch, worker: str) -> None:
@@ -401,7 +404,7 @@ class Cluster:
                 self._fail_all(LibraryError("the scheduler cannot be reached any more; --skip-existing resumes"))
         else:
             self._take_answer(batch, answer)
-            self._close(key)
+            self._close(key, is_done=True)
 
     def _take_answer(self, batch: _Batch, answer: Answer) -> None:
         """Give the outputs of a batch their names, and have those pictures made that were not begun."""

@@ -233,8 +233,10 @@ def _end_with_client() -> None:
 
 
 async def _serve(address: str, security: Mapping[str, Any]) -> None:
+    import dask
     from distributed import Security, Worker
 
+    dask.config.set({"distributed.worker.profile.enabled": False})  # which looks at all threads 100 times a second
     async with Worker(address, nthreads=1, memory_limit=0, security=Security(**security)) as worker:
         await worker.finished()
 
