@@ -39,6 +39,7 @@ WAITING = 2  # batches a thread of a worker's that are under way: the next is th
 AHEAD = 8  # batches a thread whose results may wait for those before them
 DEATHS = 3  # workers that a picture may take with it
 TRIES = 3  # times that a picture is made again because its files were gone before they got their names
+FETCHING = 4  # threads of a process that is started here, where stores keep it waiting
 KEPT = 200  # batches that were lost whose temporary files may yet appear
 CONNECTING = 15.0  # seconds for the scheduler to answer
 TICK = 0.2  # seconds from one look at the processes of this machine to the next
@@ -53,6 +54,7 @@ class _Item:
     result: Result | None = None
     deaths: int = 0
     tries: int = 0
+    is_again: bool = False  # it has been sent before
 
 
 @dataclass(eq=False)
@@ -88,7 +90,8 @@ class Cluster:
         self._filtering, self._ends_with, self._stopped = filtering, ends_with, stopped
         self._here = os.getcwd()
         _load_quietly()
-        self._local, self._client = _connect(address)
+        has_urls = type(filtering) is not Filtering
+        self._local, self._client = _connect(address, FETCHING if has_urls else 1)
         self._address = address
         self._number = secrets.token_hex(4)
         self._topic = f"convfilter-{self._number}"
@@ -285,7 +288,8 @@ class Cluster:
             for folder in {os.path.dirname(path) for path in paths.values()} - self._tidied:
                 self._tidied.add(folder)
                 remove_stale(folder)
-            pictures.append(Picture(source, paths, make_token()))
+            pictures.append(Picture(source, paths, make_token(), is_again=item.is_again))
+            item.is_again = True
         self._sent += 1
         key = f"{self._topic}-{self._sent}"
         batch = _Batch(items, pictures)
@@ -327,8 +331,8 @@ class Cluster:
         if not isinstance(said, dict) or said.get("action") not in ("add-worker", "remove-worker"):
             return
         worker, lost = said["worker"], said["action"] == "remove-worker" and not said.get("expected")
-        keys = [str(key) for key in said["processing-tasks"]] if lost else None
-        self._events.put(lambda: self._change_workers(worker, keys))
+        keys = [str(key) for name in ("processing-tasks", "lost-computed-tasks") for key in said.get(name, ())]
+        self._events.put(lambda: self._change_workers(worker, keys if lost else None))
 
     def _hear_of_begun(self, event: tuple[float, Any]) -> None:
         said = event[1]
@@ -468,8 +472,10 @@ class Cluster:
                     self._finish(item, self._filtering.finish(item.source, failure(item.source.path, error)))
 
 
-def _connect(address: str) -> tuple[LocalCluster | None, Any]:
+def _connect(address: str, threads: int) -> tuple[LocalCluster | None, Any]:
     """Return the cluster that was started here, if it is a local one, and a client of its scheduler.
+
+    A process that is started here gets so many ``threads``.
 
     Raises:
         UsageError: no scheduler answers.
@@ -480,7 +486,7 @@ def _connect(address: str) -> tuple[LocalCluster | None, Any]:
     local = None
     try:
         if count is not None:
-            local = LocalCluster(count or count_cores())
+            local = LocalCluster(count or count_cores(), threads)
             where = {"address": local.scheduler}
         elif address.endswith(".json"):
             with open(address, encoding="utf-8"):

@@ -8,7 +8,9 @@ whose paths are absolute; an Answer comes back. A pipeline goes as its text, and
 import contextlib
 import os
 import platform
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -57,11 +59,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Picture:
-    """One source to make, and where its outputs go; ``token`` names their temporary files, see ``find_token``."""
+    """One source to make, and where its outputs go; ``token`` names their temporary files, see ``find_token``.
+
+    ``is_again`` is true where a worker was lost that may have put outputs into a store already.
+    """
 
     source: Source
     paths: Mapping[Key, str]
     token: str
+    is_again: bool = False
 
 
 @dataclass(eq=False)
@@ -113,7 +119,7 @@ def work(job: Job, pictures: Sequence[Picture], topic: str | None = None) -> Ans
         sync(worker.loop, worker.scheduler.log_event, topic=topic, msg={"begun": key, "worker": worker.address})
     answer = Answer(_find_versions())
     try:
-        filtering = _prepare(job, worker.memory_manager.memory_limit)
+        filtering = _prepare(job, worker.memory_manager.memory_limit, worker.state.nthreads)
     except ConvfilterError as error:
         answer.done = [(failure(pictures[0].source.path, LibraryError(f"worker {worker.address}: {error}")), [])]
         return answer
@@ -122,7 +128,10 @@ def work(job: Job, pictures: Sequence[Picture], topic: str | None = None) -> Ans
     for picture in pictures:
         writer = _Writer(no_clobber=job.options.no_clobber, folder=job.folder)
         writer.token = find_token(picture.token, worker.address)
-        result = _make(replace(filtering, writer=writer), picture)
+        one = replace(filtering, writer=writer)
+        if job.has_urls:
+            one = replace(one, is_again=picture.is_again)  # type: ignore[call-arg]
+        result = _make(one, picture)
         answer.done.append((result, writer.written))
         answer.left += writer.left
         ends = result.fatal or (job.options.fail_fast and result.status == "failed")
@@ -156,10 +165,10 @@ _lock = threading.Lock()
 _prepared: dict[str, Filtering] = {}  # by the jobs' numbers
 
 
-def _prepare(job: Job, limit: int | None) -> Filtering:
+def _prepare(job: Job, limit: int | None, threads: int) -> Filtering:
     """Return what all pictures of a job share in this process, with PyTorch and the network loaded; made once.
 
-    ``limit`` is how many bytes the cluster lets a worker have.
+    ``limit`` is how many bytes the cluster lets a worker have, and ``threads`` how many tasks it does at a time.
 
     Raises:
         ConvfilterError: this worker cannot do it, and says why.
@@ -168,11 +177,11 @@ def _prepare(job: Job, limit: int | None) -> Filtering:
         if job.number not in _prepared:
             while len(_prepared) >= KEPT:
                 del _prepared[next(iter(_prepared))]
-            _prepared[job.number] = _make_filtering(job, limit)
+            _prepared[job.number] = _make_filtering(job, limit, threads)
         return _prepared[job.number]
 
 
-def _make_filtering(job: Job, limit: int | None) -> Filtering:
+def _make_filtering(job: Job, limit: int | None, threads: int) -> Filtering:
     pipeline = replace(parse(job.text), name=job.name)
     pipeline = pipeline.for_gray() if job.options.gray_weights else pipeline
     for file in pipeline.files:
@@ -184,7 +193,9 @@ def _make_filtering(job: Job, limit: int | None) -> Filtering:
     renderer()
     make: Callable[..., Filtering] = Filtering
     if job.has_urls:
-        from convfilter.run.remote import make_worker as make
+        from convfilter.run.remote import make_worker
+
+        make = partial(make_worker, threads)
     return make(
         pipeline=pipeline,
         options=job.options,
@@ -223,21 +234,22 @@ def main() -> None:
     import asyncio
 
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(given["address"], given["security"]))
+        asyncio.run(_serve(**given))
 
 
 def _end_with_client() -> None:
     while os.read(0, 4096):
         pass
+    shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)  # which the client has made for its workers
     os._exit(1)
 
 
-async def _serve(address: str, security: Mapping[str, Any]) -> None:
+async def _serve(address: str, security: Mapping[str, Any], threads: int) -> None:
     import dask
     from distributed import Security, Worker
 
     dask.config.set({"distributed.worker.profile.enabled": False})  # which looks at all threads 100 times a second
-    async with Worker(address, nthreads=1, memory_limit=0, security=Security(**security)) as worker:
+    async with Worker(address, nthreads=threads, memory_limit=0, security=Security(**security)) as worker:
         await worker.finished()
 
 

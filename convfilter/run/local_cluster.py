@@ -8,8 +8,10 @@ can give them work.
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,18 +23,19 @@ TRIES = 10  # processes that may end, one after the other, without having made a
 
 
 class LocalCluster:
-    """A scheduler and ``count`` worker processes; ``scheduler`` is what dask.distributed's Client takes.
+    """A scheduler and ``count`` worker processes of so many threads; ``scheduler`` is what Dask's Client takes.
 
     Raises:
         OSError: the system gives no port or no process.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, threads: int = 1) -> None:
         from distributed import LocalCluster as Scheduler
         from distributed import Security
 
         security = Security.temporary()
         self.count = count
+        self._folder = tempfile.mkdtemp(prefix="convfilter-")  # for what the workers put on the disk for a while
         self._ended = 0
         self._lock = threading.Lock()
         self._closed = False
@@ -52,6 +55,7 @@ class LocalCluster:
                     "tls_worker_key": security.tls_worker_key,
                     "tls_worker_cert": security.tls_worker_cert,
                 },
+                "threads": threads,
             }
         ).encode()
         self._processes = [self._start() for _ in range(count)]
@@ -85,6 +89,7 @@ class LocalCluster:
                 process.kill()
             for process in self._processes:
                 process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def close(self) -> None:
         """End all workers and the scheduler."""
@@ -101,7 +106,7 @@ class LocalCluster:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TMPDIR": self._folder},
             start_new_session=True,  # Ctrl-C is for this process, which obeys it
         )
         assert process.stdin

@@ -33,6 +33,7 @@ from convfilter.run.options import Options
 from convfilter.run.plan import Key
 from convfilter.run.result import PASSED_OVER, Result
 
+WAITING = 4  # pictures behind URLs that are fetched or put while one is computed with
 _PREFIX = "convfilter-urls-"
 _KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".npy": "application/octet-stream"}
 
@@ -40,14 +41,15 @@ _KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".npy": "application/oct
 class RemoteParts:
     """What a run with URLs has besides: its stores, and a folder on this disk for what is fetched and to be put.
 
-    ``options`` are the run's, with the URL of -o in one spelling.
+    ``options`` are the run's, with the URL of -o in one spelling, and ``waiting`` says how many pictures are on their
+    way for each that is computed.
 
     Raises:
         UsageError: -o is a URL to which nothing can be written whole or not at all.
     """
 
     def __init__(self, options: Options) -> None:
-        self._stores = Stores()
+        self._stores, self.waiting = Stores(), WAITING
         self.options = options
         if options.output is not None and is_url(options.output):
             self.options = replace(options, output=self._find_output(options.output))
@@ -91,9 +93,10 @@ class RemoteParts:
         return place.shown + "/" * url.endswith("/")
 
 
-def make_worker(**settings: Any) -> "RemoteFiltering":
-    """Return what a worker of a cluster does: a RemoteFiltering of these settings with stores of its own."""
-    return RemoteFiltering(**settings, stores=Stores(), staging=Staging(), computing=None)
+def make_worker(threads: int, **settings: Any) -> "RemoteFiltering":
+    """Return what a worker of so many threads does: a RemoteFiltering of these settings with stores of its own."""
+    computing = threading.Semaphore(max(1, threads // WAITING))
+    return RemoteFiltering(**settings, stores=Stores(), staging=Staging(), computing=computing)
 
 
 class Staging:
@@ -196,8 +199,9 @@ class RemoteFiltering(Filtering):
 
     stores: Stores = field(kw_only=True)
     staging: Staging = field(kw_only=True)
-    computing: threading.Semaphore | None = field(kw_only=True)  # held while one is computed: the rest takes no core
+    computing: threading.Semaphore = field(kw_only=True)  # held while one is computed: the rest takes no core
     may_put: Callable[[], bool] = field(default=lambda: True, kw_only=True)
+    is_again: bool = field(default=False, kw_only=True)  # what is there may be what was put before a worker was lost
 
     def result(self, entry: Source | Problem) -> Result:
         if not isinstance(entry, RemoteSource):
@@ -294,6 +298,8 @@ class RemoteFiltering(Filtering):
                 hint = "" if self.options.no_clobber else "; --force writes it without a look at what is there"
                 raise OutputError(f"{escape(path)}: cannot be looked at: {describe_error(error)}{hint}") from None
             if self.options.no_clobber:
+                if self.is_again:
+                    continue  # the store will tell whether it is the same
                 raise exists(path)
             if is_foreign_start(start, path):
                 raise exists(path, is_foreign=True)
@@ -327,7 +333,7 @@ class RemoteFiltering(Filtering):
         return replace(result, source=source.path)
 
     def _compute(self, source: Source, file: Input, paths: Mapping[Key, str]) -> Result:
-        with self.computing or contextlib.nullcontext():
+        with self.computing:
             return super()._make(source, file, paths)
 
     def _put(self, staged: Mapping[Key, str], paths: Mapping[Key, str]) -> None:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:  # they load dask.distributed and fsspec
     from convfilter.run.cluster import Cluster
     from convfilter.run.remote import RemoteParts
 
-WAITING = 4  # pictures behind URLs that are fetched or put while one is computed with
 LATE = 0.05  # seconds after which a name counts as not there yet: results are told meanwhile
 AHEAD = 32  # pictures a worker that may be done before their turn: one slow picture should not let the others wait
 
@@ -94,7 +93,7 @@ class Runner:
                 self._processes = Workers(self._filtering)
                 self._filtering = replace(self._filtering, elsewhere=self._processes.write)
         if self._remote:
-            workers *= WAITING
+            workers *= self._remote.waiting
         self._entries: Iterator[Source | Problem | None] = chain(first, entries)
         self._workers, self._waits = workers, is_list
 

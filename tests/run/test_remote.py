@@ -197,6 +197,26 @@ def test_a_cluster_fetches_and_puts_by_itself(bucket, server, disk, tmp_path):
     assert read_all(bucket, "there") == read_disk(tmp_path / "here") and len(results(here.stdout)) == 10
 
 
+def test_the_same_from_a_cluster_though_a_worker_is_killed(bucket, server, program, tmp_path):
+    options = ("edge", "-r", "--json", "--no-clobber", "s3://bucket/photos/one/", "-o")
+    plain = program.run(*options, "s3://bucket/plain", cwd=tmp_path, env=server.environment)
+    with (tmp_path / "told").open("wb") as out, (tmp_path / "said").open("wb") as err:
+        child = program.start(*options, "s3://bucket/plain2", "--cluster", "local:2", cwd=tmp_path,
+                              stdout=out, stderr=err, env=server.environment)  # fmt: skip
+        while (tmp_path / "told").read_bytes().count(b"\n") < 20:
+            time.sleep(0.01)
+        [worker, _] = [
+            int(number)
+            for task in Path(f"/proc/{child.pid}/task").iterdir()
+            for number in (task / "children").read_text().split()
+        ]
+        os.kill(worker, signal.SIGKILL)
+        assert child.wait() == plain.returncode == 1
+    assert results((tmp_path / "told").read_bytes().replace(b"plain2", b"plain")) == results(plain.stdout)
+    assert (tmp_path / "said").read_bytes().splitlines()[:-1] == plain.stderr.splitlines()[:-1]
+    assert read_all(bucket, "plain2") == read_all(bucket, "plain")
+
+
 def test_what_one_process_holds_is_nothing_for_a_cluster():
     with pytest.raises(UsageError, match="memory:// holds what one process has"):
         run_files("edge", "memory://photos/a.png", cluster="local:2")
