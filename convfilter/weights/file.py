@@ -21,14 +21,14 @@ SUFFIXES = (*KINDS, ".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl")  # after whi
 PACKAGE = "convfilter:"  # before the name of a file that this package brings
 RECIPE = """
 Where you trust who made it, take the tensors out of it with Python:
-  import torch
+  import {modules}
   from safetensors.torch import save_file
-  found = torch.load({path}, map_location="cpu", weights_only=False)  # runs what the file says
+  found = {load}  # runs what the file says
   found = found if isinstance(found, dict) else found.state_dict()
   found = next((found[key] for key in ("state_dict", "model") if key in found), found)
   found = found if isinstance(found, dict) else found.state_dict()
-  tensors = {{name: x.detach().clone() for name, x in found.items() if isinstance(x, torch.Tensor)}}
-  save_file(tensors, {output})"""
+  found = {{name: torch.as_tensor(x).detach() for name, x in found.items() if hasattr(x, "shape")}}
+  save_file({{name: x.clone(memory_format=torch.contiguous_format) for name, x in found.items()}}, {output})"""
 
 
 @dataclass(frozen=True)
@@ -108,15 +108,24 @@ def open_weights(path: str | os.PathLike) -> WeightsFile:
     try:
         return _open(path)
     except NeedsCodeError as error:
-        output = os.path.splitext(path)[0] + ".safetensors"
-        recipe = RECIPE.format(path=quote(path), output=quote(output))
-        raise WeightsError(f"{escape(path)}: {error}.{recipe}") from None
+        raise WeightsError(f"{escape(path)}: {error}.{_write_recipe(path)}") from None
     except WeightsError as error:
         raise WeightsError(f"{escape(path)}: {error}") from None
     except OSError as error:
         raise WeightsError(f"{escape(path)}: cannot be read: {error.strerror or error}") from None
     except ValueError:  # a zero byte in its name
         raise WeightsError(f"{escape(path)}: is no file's name") from None
+
+
+def _write_recipe(path: str) -> str:
+    """The lines of Python that take the tensors out of a file that PyTorch, or pickle alone, has written."""
+    with open(path, "rb") as file:
+        head = file.read(len(torch_files.MAGIC))
+    by_torch = head == torch_files.MAGIC or head.startswith(b"PK")
+    load = 'torch.load({}, map_location="cpu", weights_only=False)' if by_torch else 'pickle.load(open({}, "rb"))'
+    output = os.path.splitext(path)[0] + ".safetensors"
+    modules = "torch" if by_torch else "pickle, torch"
+    return RECIPE.format(load=load.format(quote(path)), output=quote(output), modules=modules)
 
 
 def locate(path: str) -> str:

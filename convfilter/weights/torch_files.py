@@ -10,6 +10,7 @@ from convfilter.weights.pickles import LONGEST, Storage, read_pickle
 from convfilter.weights.tensors import BYTES, Tensor, WeightsError, check_shape, check_view
 from convfilter.weights.zips import Member
 
+MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # at the beginning of a file before PyTorch 1.6
 VERSION = 1001
 BIG = b"big"
 

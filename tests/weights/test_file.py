@@ -1,6 +1,9 @@
 """Files as PyTorch, numpy and safetensors write them, read without them and compared with what they read."""
 
 import argparse
+import pickle
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -182,3 +185,24 @@ def test_the_digest_is_that_of_the_whole_file(tmp_path):
 )
 def test_a_file_and_a_name_are_told_apart(text, parts):
     assert split_name(text) == parts
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "wrapped", "pickle", "arrays"])
+def test_the_lines_that_take_tensors_out_of_a_file_work(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 3))
+    network = network.to(memory_format=torch.channels_last).requires_grad_(False)  # safetensors takes no such strides
+    if kind in ("zip", "legacy"):
+        torch.save(network, "w.pt", _use_new_zipfile_serialization=kind == "zip")
+    elif kind == "wrapped":
+        torch.save({"model": network, "epoch": 3}, "w.pt")
+    else:
+        tensors = {name: x.numpy() if kind == "arrays" else x for name, x in network.state_dict().items()}
+        Path("w.pt").write_bytes(pickle.dumps({"state_dict": tensors}))
+    with pytest.raises(WeightsError, match="nothing that a file names is run here") as error:
+        open_weights("w.pt")
+    lines = str(error.value).partition("Python:\n")[2]
+    exec(textwrap.dedent(lines), {})
+    found = open_weights("w.safetensors")
+    for name, x in network.state_dict().items():
+        assert np.array_equal(read_values(found, found.find(name)), x)
