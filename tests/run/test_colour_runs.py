@@ -1,8 +1,11 @@
 """Colour in, colour out: --mode RGB, --mean, --std, --normalize, --gray-weights, --recombine."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
+import stacks
 import torch
 from PIL import Image
 from torch import nn
@@ -117,3 +120,41 @@ def test_what_makes_no_sense_is_refused_before_anything_is_read(pipeline, option
     with pytest.raises(UsageError) as caught:
         run_files(pipeline, "missing.png", **options)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("make", [stacks.alexnet, stacks.vgg])
+def test_a_printed_network_with_its_weights_gives_torchs_activations_of_every_layer(
+    make, channels, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("convfilter.engine.tiles.AREA", 20_000)
+    network = make(channels)
+    path = stacks.save("pt", tmp_path, {f"features.{name}": x for name, x in network.state_dict().items()})
+    pixels = np.random.default_rng(4).integers(0, 256, (150, 170, channels), np.uint8)
+    Image.fromarray(pixels.squeeze()).save(tmp_path / "a.png")
+    x = torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float32))
+    options = {"weights": path, "mode": "L" if channels == 1 else "RGB", "jobs": 1}
+    if channels == 3:
+        options["normalize"] = "imagenet"
+        mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (MEAN, STD))
+        x = (x / 255 - mean) / std
+    text = f"VGG((features): {network} (classifier): Sequential((0): Linear(9, 9)))"
+    steps = floats_of_steps(text, tmp_path, options)
+    for number, module in enumerate(network):
+        x = module(x)
+        expected = x[0].numpy()
+        np.testing.assert_allclose(steps[number], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+        if number in (4, len(network) - 1):
+            for exact in (False, True):
+                found = floats(text, tmp_path / "a.png", exact=exact, until=f"features.{number}", force=True, **options)
+                np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def floats_of_steps(text, folder, options):
+    """The activations after each layer, as run_files writes them."""
+    [result] = run_files(text, folder / "a.png", output=folder / "steps", format="npy", steps=True, **options)
+    assert result.status == "done", result.error
+    layers = {}
+    for output in result.outputs:
+        layers.setdefault(int(re.search(r"_(\d+)-[A-Za-z0-9]+(_\d+)?\.npy$", output)[1]), []).append(np.load(output))
+    return [np.stack(layers[number]) for number in sorted(layers)]
