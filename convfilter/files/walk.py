@@ -203,8 +203,8 @@ class FolderWalk:
             found = os.lstat(full)
             is_link = stat.S_ISLNK(found.st_mode)
             found = os.stat(full) if is_link else found
-        except OSError as error:
-            return None if self._search.is_picture(full) else describe_error(error)
+        except OSError as error:  # it may have vanished, and is then counted, unless its folder has
+            return None if self._search.is_picture(full) and os.path.isdir(path) else describe_error(error)
         if not stat.S_ISREG(found.st_mode):
             return describe_kind(found)
         if self._is_named(full, found):

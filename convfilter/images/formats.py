@@ -10,11 +10,13 @@ SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".tif", ".tiff", ".gif", ".webp", ".bmp", ".dib"),
     *(".pbm", ".pgm", ".ppm", ".pnm", ".pfm", ".avif", ".jp2", ".j2k", ".qoi", ".dds", ".ico", ".sgi", ".pcx", ".tga"),
     ".psd",
+    *(".heic", ".heif", ".hif", ".jxl"),  # which cannot be read here: that is said of each
 )
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"II*\0", b"MM\0*", b"RIFF", b"qoif", b"DDS ")
 _DIB_SIZES = (12, 40, 52, 56, 64, 108, 124)
 _ISO_BRANDS = {
-    b"heic": "HEIC picture", b"heix": "HEIC picture", b"hevc": "HEIC picture", b"mif1": "HEIF picture",
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIC picture"),
+    **dict.fromkeys((b"mif1", b"mif2", b"msf1"), "HEIF picture"),
     b"qt  ": "film", b"isom": "film", b"mp41": "film", b"mp42": "film", b"M4V ": "film",
 }  # fmt: skip
 _FOREIGN = (
@@ -23,6 +25,8 @@ _FOREIGN = (
     (rb"8BPS\x00\x02", "large Photoshop document"),
     (rb"\s*<(\?xml|svg)", "SVG or XML file"),
     (rb"(?i)\s*<(!doctype html|html|head)", "web page"),
+    (rb"\xff\n|\0\0\0\x0cJXL ", "JPEG XL picture"),
+    (rb"version https://git-lfs", "pointer of Git LFS"),
     (rb"PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf", "compressed archive"),
 )
 
@@ -42,12 +46,12 @@ def identify(head: bytes, suffix: str = "") -> str | None:
 
 
 def begins_picture(head: bytes, suffix: str) -> bool:
-    """Return whether a file in a folder that begins so is a picture, or, by its suffix, one that was cut off.
+    """Return whether a file in a folder that begins so is a picture, or by its suffix is said to be one.
 
-    >>> begins_picture(b"GIF89a", ""), begins_picture(b"<html>", ".gif"), begins_picture(b"", ".gif")
-    (True, False, True)
+    >>> begins_picture(b"GIF89a", ""), begins_picture(b"<html>", ".gif"), begins_picture(b"<html>", ".html")
+    (True, True, False)
     """
-    return identify(head, suffix) is not None or (suffix.lower() in SUFFIXES and is_cut_off(head))
+    return suffix.lower() in SUFFIXES or identify(head, suffix) is not None
 
 
 def is_cut_off(head: bytes) -> bool:

@@ -115,21 +115,21 @@ def read_pictures(
 
 
 def is_picture(path: str | Path) -> bool:
-    """Return whether a path is a regular file whose first bytes are those of a picture that can be read here.
+    """Return whether a path is a regular file whose suffix or first bytes are those of a picture.
 
-    Pipes, sockets, devices and folders are never opened. Broken pictures are pictures. A file that cannot be read, one
-    that holds no more than an interrupted copy leaves, and a link to nothing are where their names say so, for the
-    reason belongs in front of the user.
+    Pipes, sockets, devices and folders are never opened. Broken pictures are pictures, and so is by its suffix what
+    cannot be read here, is something else, leads to nothing or has just vanished: the reason belongs in front of the
+    user.
     """
     suffix = formats.suffix_of(str(path))
     is_named_so = suffix in formats.SUFFIXES
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
+        if is_named_so:
+            return True
         with open(path, "rb") as file:
             head = file.read(formats.HEAD)
-    except (FileNotFoundError, NotADirectoryError):
-        return is_named_so and os.path.islink(path)
     except OSError:
         return is_named_so
     except ValueError:

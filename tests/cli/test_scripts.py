@@ -120,6 +120,28 @@ def test_good_pictures_are_the_same_whatever_lies_beside_them(program, tmp_path)
     assert tree("out/mixed") == tree("out/good")
 
 
+def test_every_bad_picture_in_a_folder_is_named_with_the_reason_that_naming_it_gives(program, tmp_path):
+    save("in/good.png")
+    bad = {
+        "web.jpg": b"<!DOCTYPE html><html>",
+        "pointer.png": b"version https://git-lfs.github.com/spec/v1",
+        "text.TIF": b"hello, world",
+        "random.bmp": bytes(range(7, 90)),
+        "phone.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+        "phone.jpg": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+        "new.jxl": b"\xff\n\xfa\x7f\1",
+    }
+    for name, data in {**bad, "notes.txt": b"hello", "page.html": b"<html>", "film.mp4": b"\0\0\0\x18ftypisom"}.items():
+        Path("in", name).write_bytes(data)
+    walked = program.run("edge", "in", "-o", "out", cwd=tmp_path)
+    named = program.run("edge", *(f"in/{name}" for name in sorted(bad)), "in/good.png", "-o", "new", cwd=tmp_path)
+    assert walked.returncode == named.returncode == 1
+    lines, others = (sorted(done.stderr.decode().splitlines()[:-1]) for done in (walked, named))
+    assert lines == others and len(lines) == len(bad)
+    assert "convfilter: in/phone.heic: not a picture that can be read: it is a HEIC picture" in lines
+    assert "convfilter: in/new.jxl: not a picture that can be read: it is a JPEG XL picture" in lines
+
+
 CASES = {
     "a stem, two formats": (["a.png", "a.jpg"], ["a.png", "a.jpg"]),
     "a stem in two cases": (["a.png", "a.jpg", "A.png"], ["A.png", "a.png", "a.jpg"]),

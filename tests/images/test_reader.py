@@ -861,6 +861,10 @@ def with_right_checksums(data: bytes) -> bytes:
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture that can be read: it is a SVG or XML file"),
         (b"<!DOCTYPE html><html>", "not a picture that can be read: it is a web page"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "not a picture that can be read: it is a HEIC picture"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0", "not a picture that can be read: it is a HEIF picture"),
+        (b"\xff\n\xfa\x7f\1", "not a picture that can be read: it is a JPEG XL picture"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "not a picture that can be read: it is a JPEG XL picture"),
+        (b"version https://git-lfs.github.com/spec/v1", "not a picture that can be read: it is a pointer of Git LFS"),
         (b"8BPS\0\2", "not a picture that can be read: it is a large Photoshop document"),
     ],
 )
@@ -871,7 +875,9 @@ def test_what_is_no_picture_is_called_what_it_is(data: bytes, reason: str, tmp_p
         with pytest.raises(InputError) as caught:
             read_it(path)
         assert str(caught.value) == reason
-    assert is_picture(path) == (not data), "an empty file is a picture that was lost"
+    assert is_picture(path), "what is called a picture is said to be none"
+    path.rename(tmp_path / "picture.txt")
+    assert not is_picture(tmp_path / "picture.txt")
 
 
 def test_a_postscript_file_with_a_pictures_name_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
