@@ -56,8 +56,8 @@ def test_names_come_from_a_file_or_standard_input(program, tmp_path):
         (["--files-from", "list", "--code"], "--code prints a script for one picture; name it instead of --files-from"),
         (["--files-from", "list", "-o", "-"], "-o - takes one output, and there are several pictures; give a folder"),
         (["--files-from", "list", "-o", "a.png"], "-o a.png takes one output, and there are several pictures"),
-        (["--include", "", "p"], "--include': is empty; expected a pattern of names, such as '*.jpg' or 'thumbs/'"),
-        (["--exclude", "[z-a]", "p"], "--exclude': '[z-a]' is no pattern: bad character range z-a"),
+        (["--include", "", "p"], "--include: is empty; expected a pattern of names, such as '*.jpg' or 'thumbs/'"),
+        (["--exclude", "[z-a]", "p"], "--exclude: '[z-a]' is no pattern: bad character range z-a"),
         (["--include", "*.jpg", "--exclude", "*", "p"], "--exclude '*' leaves nothing; --include alone takes only"),
     ],
 )
