@@ -51,7 +51,7 @@ def main() -> None:
     """Run the program on the process's arguments; the process ends with its exit status."""
     if sys.stdout is None:
         _say("standard output is closed; the paths written could not be told")
-        sys.exit(1)
+        sys.exit(3)  # stopped early: none was tried
     cli(prog_name="convfilter")
 
 
