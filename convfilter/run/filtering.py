@@ -218,7 +218,7 @@ class Filtering:
             with open(source.path, "rb") as pipe:
                 data = streams.read_all(pipe, self.budget.size)
         if data is None:
-            raise InputError(f"it has more than {show_bytes(self.budget.size)}; --max-memory allows more")
+            raise InputError(f"it has more than {show_bytes(self.budget.size)}; --max-memory allows more", kind="size")
         return data
 
     def write(self, source: Source, file: Input, paths: Mapping[Key, str]) -> Result:

@@ -90,7 +90,7 @@ class Workers:
             self._forget(worker)
             if self._stopped:
                 raise InputError("the run was stopped") from None
-            raise InputError("the process that worked on it was killed; memory may be short") from None
+            raise InputError("the process that worked on it was killed; memory may be short", kind="memory") from None
         except BaseException:
             self._idle.append(worker)
             raise

@@ -552,7 +552,7 @@ def test_standard_streams_that_are_closed(tmp_path):
         ["bash", "-c", STREAMS % " ".join(PROGRAM)], capture_output=True, text=True, cwd=tmp_path, timeout=120
     )
     assert done.stdout.splitlines() == [
-        "head/000_edge.png", "head 3 0", "closed 1", "150", "noerr 0", "nostdin 1", "usage 2", "listing 0",
+        "head/000_edge.png", "head 3 0", "closed 3", "150", "noerr 0", "nostdin 1", "usage 2", "listing 0",
     ]  # fmt: skip
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
     assert 1 <= len(os.listdir("head")) < 150 and all(pixels(f"head/{name}").size for name in os.listdir("head"))

@@ -95,6 +95,7 @@ def test_a_killed_worker_costs_its_picture_and_is_replaced(program):
     results = [json.loads(line) for line in Path("told").read_text().splitlines()]
     failed = [one for one in results if one.get("status") == "failed"]
     assert len(failed) == 1 and "was killed" in failed[0]["error"]
+    assert failed[0]["kind"] == "memory"
     assert len(os.listdir("out")) == 7 and not [name for name in os.listdir("out") if name.endswith("tmp")]
     assert len([one for one in results if one.get("status") == "done"]) == 7
 
