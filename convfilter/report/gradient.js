@@ -43,6 +43,7 @@ function measured(l, c, input, v, h, y, x) {
 function channelsOf(l, c, v, h, y, x) {
   const { kind, factor } = PAGE.layers[l], rest = c % (factor * factor || 1);
   if (kind === "shuffle") return [[c * factor * factor + (y % factor) * factor + (x % factor), v[0], h[0]]];
+  if (kind === "channels") return [[shuffledFrom(l, c), v[0], h[0]]];
   if (kind === "unshuffle") return [[Math.floor(c / (factor * factor)), v[Math.floor(rest / factor)], h[rest % factor]]];
   return range(0, PAGE.tensors[l].shape[0]).map((i) => [i, v[0], h[0]]);
 }

@@ -99,6 +99,8 @@ function inputsOf(l, c) {
   if (kind === "convolution" || kind === "transposed") return range(Math.floor(c / (outs / groups)) * (ins / groups), ins / groups);
   if (kind === "softmax2d" || kind === "magnitude") return kind === "softmax2d" ? [c] : range(0, ins);
   if (kind === "shuffle") return range(c * factor * factor, factor * factor);
+  if (kind === "gate") return [c, c + outs];
+  if (kind === "channels") return [shuffledFrom(l, c)];
   if (kind === "unshuffle") return [Math.floor(c / (factor * factor))];
   return [Math.min(c, ins - 1)];
 }

@@ -58,13 +58,24 @@ const RULES = {
     return input.at(Math.floor(c / (r * r)), v[Math.floor(rest / r)].j, h[rest % r].j);
   },
   magnitude: (l, c, input, v, h) => Math.sqrt(pixel(l, input, v, h).reduce((sum, x) => sum + x * x, 0)),
-  softmax2d(l, c, input, v, h) {
+  softmax2d: (l, c, input, v, h) => softmax(pixel(l, input, v, h), c),
+  softmin: (l, c, input, v, h) => softmax(pixel(l, input, v, h).map((x) => -x), c),
+  "log softmax"(l, c, input, v, h) {
     const values = pixel(l, input, v, h), top = highest(values);
-    return Math.exp(values[c] - top) / values.reduce((sum, x) => sum + Math.exp(x - top), 0);
+    return values[c] - top - Math.log(values.reduce((sum, x) => sum + Math.exp(x - top), 0));
   },
+  gate(l, c, input, v, h) {
+    const values = pixel(l, input, v, h);
+    return values[c] * sigmoid(values[values.length / 2 + c]);
+  },
+  channels: (l, c, input, v, h) => input.at(shuffledFrom(l, c), v[0].j, h[0].j),
   response(l, c, input, v, h) {
     const values = pixel(l, input, v, h), { alpha, beta, k } = PAGE.layers[l];
     return values[c] / (k + alpha * neighbours(l, c, values)) ** beta;
+  },
+  "cross response"(l, c, input, v, h) {
+    const values = pixel(l, input, v, h), { size, alpha, beta, k } = PAGE.layers[l];
+    return values[c] / (k + (alpha * squaresAcross(l, c, values)) / size) ** beta;
   },
   affine(l, c, input, v, h) {
     const { mean, root, weight, bias } = PAGE.layers[l];
@@ -104,6 +115,23 @@ function neighbours(l, c, values) {
   let sum = 0;
   for (let i = first; i < first + size; i++) sum += i >= 0 && i < values.length ? values[i] ** 2 : 0;
   return sum / size;
+}
+
+// The sum of squares of the channels less than (size + 1) / 2 away; PyTorch never takes channel 0 off its sum.
+function squaresAcross(l, c, values) {
+  const reach = Math.floor((PAGE.layers[l].size - 1) / 2 + 1);
+  return values.reduce((sum, x, i) => sum + (Math.abs(i - c) < reach || (i === 0 && c >= reach) ? x * x : 0), 0);
+}
+
+function softmax(values, c) {
+  const top = highest(values);
+  return Math.exp(values[c] - top) / values.reduce((sum, x) => sum + Math.exp(x - top), 0);
+}
+
+// The input channel that ChannelShuffle makes output channel c of.
+function shuffledFrom(l, c) {
+  const { groups } = PAGE.layers[l], size = PAGE.tensors[l].shape[0] / groups;
+  return (c % groups) * size + Math.floor(c / groups);
 }
 
 function bend(l, c, x) {

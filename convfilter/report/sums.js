@@ -154,16 +154,27 @@ const PARTS = {
     const values = pixel(l, input, v, h), squares = values.map((value) => `${bracket(value)}²`);
     return [say(`The root of ${joined(squares)} = √${write(values.reduce((sum, x) => sum + x * x, 0), 6)}`)];
   },
-  softmax2d(l, state, input, v, h) {
-    const values = pixel(l, input, v, h), top = highest(values);
-    const sum = values.reduce((a, x) => a + Math.exp(x - top), 0);
-    const less = (value) => `exp(${write(value, 4)} − ${bracket(top, 4)})`;
-    return [say(`${less(values[state.channel])} = ${write(Math.exp(values[state.channel] - top), 5)}, divided by the sum over the ${values.length} channels, ${write(sum, 5)}`)];
+  softmax2d: (l, state, input, v, h) => shareOfSum(pixel(l, input, v, h), state.channel),
+  softmin: (l, state, input, v, h) => shareOfSum(pixel(l, input, v, h).map((x) => -x), state.channel, "minus "),
+  "log softmax"(l, state, input, v, h) {
+    const values = pixel(l, input, v, h), top = highest(values), sum = values.reduce((a, x) => a + Math.exp(x - top), 0);
+    const others = `log of the sum of exp(x − ${bracket(top, 4)}) over the ${values.length} channels, log(${write(sum, 5)}) = ${write(Math.log(sum), 5)}`;
+    return [say(`${write(values[state.channel], 5)} − ${bracket(top, 5)} − the ${others}`)];
   },
+  gate(l, state, input, v, h) {
+    const values = pixel(l, input, v, h), c = state.channel, other = values.length / 2 + c;
+    return [say(`Input channel ${c}, ${write(values[c], 6)}, times Sigmoid of input channel ${other}, Sigmoid(${write(values[other], 6)}) = ${write(sigmoid(values[other]), 6)}`)];
+  },
+  channels: (l, state, input, v, h) => [copied(shuffledFrom(l, state.channel), v[0], h[0])],
   response(l, state, input, v, h) {
     const values = pixel(l, input, v, h), { size, alpha, beta, k } = PAGE.layers[l];
     const mean = neighbours(l, state.channel, values);
     return [say(`${write(values[state.channel], 5)} / (${k} + ${alpha}·${write(mean, 5)})^${beta}, where ${write(mean, 5)} is the mean square of ${size} channels`)];
+  },
+  "cross response"(l, state, input, v, h) {
+    const values = pixel(l, input, v, h), { size, alpha, beta, k } = PAGE.layers[l];
+    const sum = squaresAcross(l, state.channel, values);
+    return [say(`${write(values[state.channel], 5)} / (${k} + ${alpha}·${write(sum, 5)}/${size})^${beta}, where ${write(sum, 5)} is the sum of squares of the channels around this one`)];
   },
   affine(l, state, input, v, h) {
     const { mean, root, weight, bias } = PAGE.layers[l], c = state.channel, x = input.at(c, v[0].j, h[0].j);
@@ -171,6 +182,12 @@ const PARTS = {
     return [say(`(${write(x, 6)} − ${bracket(mean[c], 6)}) / ${write(root[c], 6)}${learnt}: the value minus the channel's mean, divided by its standard deviation`)];
   },
 };
+
+function shareOfSum(values, c, signed = "") {
+  const top = highest(values), sum = values.reduce((a, x) => a + Math.exp(x - top), 0);
+  const less = `exp(${write(values[c], 4)} − ${bracket(top, 4)})`;
+  return [say(`${less} = ${write(Math.exp(values[c] - top), 5)}, divided by the sum of exp(${signed}x − ${bracket(top, 4)}) over the ${values.length} channels, ${write(sum, 5)}`)];
+}
 
 const range = (first, count) => Array.from({ length: count }, (_, i) => first + i);
 const bracket = (value, digits = 5) => (value < 0 ? `(${write(value, digits)})` : write(value, digits));

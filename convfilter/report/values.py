@@ -20,6 +20,7 @@ BINS = 40
 RULES = {  # what the page's script computes
     *(Computes.CONVOLUTION, Computes.TRANSPOSED, Computes.MAXIMUM, Computes.MEAN, Computes.POWER_MEAN, Computes.BLEND),
     *(Computes.SHUFFLE, Computes.UNSHUFFLE, Computes.PADDING, Computes.MAGNITUDE, Computes.SOFTMAX, Computes.RESPONSE),
+    *(Computes.SOFTMIN, Computes.LOG_SOFTMAX, Computes.GATE, Computes.CHANNELS, Computes.CROSS_RESPONSE),
     *(Computes.NORMALISED, Computes.CURVE),
 }
 
@@ -188,7 +189,9 @@ def _numbers(kind: str, layer: Layer, module: nn.Module, x: torch.Tensor) -> dic
             return {"value": given.get("value", 0)}
         case "shuffle" | "unshuffle":
             return {"factor": given.get("upscale_factor") or given["downscale_factor"]}
-        case "response":
+        case "channels":
+            return {"groups": given["groups"]}
+        case "response" | "cross response":
             return {name: given[name] for name in ("size", "alpha", "beta", "k")}
         case "affine":
             return _affine(module, x)

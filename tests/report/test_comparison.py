@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
+from axe_playwright_python.sync_playwright import Axe
 from click.testing import CliRunner
 from PIL import Image
 
@@ -118,4 +119,15 @@ def test_pointing_at_a_pixel_shows_it_in_all_pictures(line, browser):
     page.keyboard.press("ArrowRight")
     assert outputs.all_text_contents() == ["x,y 33,16: 255", "x,y 8,4: 255", "x,y 8,4: 255"]
     assert problems == []
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(line, browser, scheme):
+    path, _ = write(POOLS, line)
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(f"file://{os.path.abspath(path)}")
+    found = Axe().run(page).response["violations"]
+    serious = [violation for violation in found if violation["impact"] in ("serious", "critical")]
+    assert [(violation["id"], node["html"]) for violation in serious for node in violation["nodes"]] == []
     page.close()

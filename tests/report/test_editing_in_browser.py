@@ -300,6 +300,22 @@ def test_reset_shows_the_page_as_it_was_made(show):
         assert now == ["".join(text.split()) for text in texts], name
 
 
+def test_a_picture_is_dropped_on_the_page(show, tmp_path):
+    pixels = np.random.default_rng(4).integers(0, 256, (21, 27)).astype(np.uint8)
+    Image.fromarray(pixels).save(path := tmp_path / "dropped.png")
+    page = show("edge | ReLU")
+    page.evaluate(
+        """(bytes) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "dropped.png", { type: "image/png" }));
+            document.querySelector("h1").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+        }""",
+        list(path.read_bytes()),
+    )
+    page.locator("header .facts", has_text="27×21").wait_for()
+    assert_is_torchs(settle(page), to_tensor(pixels, 255))
+
+
 @pytest.mark.parametrize("white", [255.0, 1.0])
 def test_an_own_picture_is_read_as_the_program_reads_it(show, tmp_path, white):
     colours = np.random.default_rng(3).integers(0, 256, (25, 33, 3)).astype(np.uint8)

@@ -140,6 +140,7 @@ def test_the_gradient_is_torchs(show):
         "ConvTranspose2d(1, 4, 3, 2) | PixelShuffle(2) | LeakyReLU(0.1) | LPPool2d(2, 2) | GELU",
         "Filter2d(sobel_x, sobel_y) | Magnitude | LocalResponseNorm(3) | Upsample(scale_factor=2, mode='bicubic')",
         "ReflectionPad2d(2) | Filter2d(gaussian(3)) | Mish | AdaptiveAvgPool2d(5)",
+        "Conv2d(1, 8, 3) | ChannelShuffle(4) | Softmin(dim=1) | GLU(dim=1) | LogSoftmax(dim=1)",
     ]:
         picture = torch.rand(1, 1, 20, 16, generator=torch.Generator().manual_seed(5))
         page, tensors = show(text, picture, unfolded=False)

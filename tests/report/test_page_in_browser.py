@@ -38,6 +38,7 @@ PIPELINES = [
     "Upsample(scale_factor=1.5, mode='bicubic') | Upsample(size=(11, 40), mode='bicubic', align_corners=True)",
     f"{FOUR} | PixelShuffle(2) | ConstantPad2d((1, 1, 0, 0), 1) | PixelUnshuffle(2)",
     f"{FOUR} | InstanceNorm2d(4, affine=True) | LocalResponseNorm(3, alpha=2) | Softmax2d",
+    f"{FOUR} | Softmin(dim=1) | ChannelShuffle(2) | LogSoftmax(dim=1) | GLU(dim=1) | CrossMapLRN2d(3, alpha=2)",
     "ELU(0.7) | Hardshrink(0.2) | Hardsigmoid | Hardtanh(0.2, 0.7) | Hardswish | LeakyReLU(0.2) | LogSigmoid | Mish",
     "PReLU | RReLU | SELU | CELU(0.6) | GELU | Sigmoid | SiLU | Softplus(2, 1) | Softshrink(0.3) | Softsign",
     "Tanh | Tanhshrink | Threshold(0.1, -3) | GELU('tanh') | ReLU6 | Identity | Dropout | Dropout2d",
