@@ -82,7 +82,7 @@ def number(
 def flag(value, name: str) -> bool:
     """Return ``value`` if it is True or False."""
     if not isinstance(value, bool):
-        raise ArgumentError(name, f"must be True or False, not {show(value)}{hint(value)}")
+        raise ArgumentError(name, f"must be True or False, not {show(value)}{flag_hint(value)}")
     return value
 
 
@@ -113,21 +113,28 @@ def plain(device, dtype) -> None:
 
 
 def hint(value) -> str:
-    """Return what to write in place of a value that a learner writes for another, or an empty text.
+    """Return what to write in place of a value that a learner writes for a number, or an empty text.
 
-    >>> hint("3"), hint(3.0), hint("false"), hint((1, 5))
-    ('; leave off the quotes', '; write 3', '; write False', '; a decimal number has a point: 1.5')
+    >>> hint("3"), hint(3.0), hint((1, 5))
+    ('; leave off the quotes', '; write 3', '; a decimal number has a point: 1.5')
     """
-    if isinstance(value, str):
-        if re.fullmatch(r"[+-]?\d+(\.\d+)?", value):
-            return "; leave off the quotes"
-        words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-        return f"; write {words[value.lower()]}" if value.lower() in words else ""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d+)?", value):
+        return "; leave off the quotes"
     if isinstance(value, float) and value.is_integer() and abs(value) < MOST:
         return f"; write {int(value)}"
     if isinstance(value, tuple) and len(value) == 2 and all(type(part) is int and part >= 0 for part in value):
         return f"; a decimal number has a point: {value[0]}.{value[1]}"
     return ""
+
+
+def flag_hint(value) -> str:
+    """Return what to write in place of a word that a learner writes for True or False, or an empty text.
+
+    >>> flag_hint("false"), flag_hint("yes"), flag_hint(1)
+    ('; write False', '; write True', '')
+    """
+    words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+    return f"; write {words[value.lower()]}" if isinstance(value, str) and value.lower() in words else ""
 
 
 def show(value) -> str:

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from convfilter.errors import did_you_mean
-from convfilter.layers.checks import ArgumentError, choice, flag, hint, number, pair, plain, show, whole
+from convfilter.layers.checks import ArgumentError, choice, flag, flag_hint, hint, number, pair, plain, show, whole
 from convfilter.layers.entry import (
     Arguments,
     Computes,
@@ -456,7 +456,9 @@ def _biases(bias, out) -> list[float] | Given:
             raise ArgumentError("bias", f"holds {count(len(bias), 'number')}, and out_channels is {out}")
         return [number(b, "bias") for b in bias]
     if bias is None or isinstance(bias, str):
-        raise ArgumentError("bias", f"must be True, False, a number or a list of numbers, not {show(bias)}{hint(bias)}")
+        raise ArgumentError(
+            "bias", f"must be True, False, a number or a list of numbers, not {show(bias)}{flag_hint(bias)}"
+        )
     return [number(bias, "bias")] * out
 
 

@@ -103,7 +103,8 @@ def test_what_is_said_of_random_layers_is_what_python_says(follow, spoiled):
         expected = python_says(text, shape)
         reason = said["error"] and said["error"]["reason"].replace(".0", "")
         errors += reason is not None
-        assert reason == expected["error"], f"{text} on {shape}"
+        assert (reason is None) == (expected["error"] is None), f"{text} on {shape}"
+        assert (expected["error"] or "").startswith(reason or ""), f"{text} on {shape}"  # it may say what to write, too
         for row, python in zip(said["rows"], expected["rows"], strict=True):
             assert arguments_of(row.pop("text")) == arguments_of(python.pop("text")), text
             assert row == python, f"{text} on {shape}"
