@@ -21,7 +21,7 @@ from convfilter.files.paths import describe_error, fold, kind_of, split_name
 from convfilter.files.patterns import ALL, LEFT_OUT, Patterns
 from convfilter.files.walk import NO_PICTURE, PASSED, FolderWalk, Problem, Search, Source
 from convfilter.images import formats
-from convfilter.remote.store import Place, Stored, Stores
+from convfilter.remote.store import Place, Store, Stored, Stores
 from convfilter.remote.urls import STORES, WEB, hide_secrets, is_url, scheme_of
 
 WHOLE = 10_000  # objects of a folder that are known before the first is filtered
@@ -204,7 +204,7 @@ class RemoteFolderWalk:
         paths = [entry.path for entry in first if formats.suffix_of(entry.path) in formats.SUFFIXES]
         if any(not path.endswith(".png") for path in paths):
             return True
-        return any(mark_of(place.store.head(path, MARK)) in ("alike", "") for path in paths[:LOOKED_AT])
+        return any(_read_mark(place.store, path) in ("alike", "") for path in paths[:LOOKED_AT])
 
     def _in_order(self, root: _Root, listed: list[Stored]) -> Iterator[Source | Problem]:
         """Yield what a small folder holds, as a disk's would be walked."""
@@ -363,7 +363,7 @@ class RemoteFolderWalk:
     def _is_ours(self, root: _Root, path: str, name: str) -> bool:
         """Return whether an object is an output of an earlier run that is no input; looked at where names meet."""
         marks = self._marks(root, name)
-        return bool(marks) and mark_of(root.place.store.head(path, MARK)) in marks
+        return bool(marks) and _read_mark(root.place.store, path) in marks
 
     def _marks(self, root: _Root, name: str) -> tuple[str, ...]:
         """Return the marks that tell that an object of this name is no input."""
@@ -386,6 +386,14 @@ class _Sniffing:
             head = b""
         self.has_found = formats.begins_picture(head, formats.suffix_of(name))
         return self.has_found
+
+
+def _read_mark(store: Store, path: str) -> str:
+    """Return what ``existing.read_mark`` says of an object."""
+    try:
+        return mark_of(store.head(path, MARK))
+    except OSError:
+        return "unknown"
 
 
 def _is_named_so(name: str) -> bool:

@@ -180,3 +180,31 @@ def test_outputs_in_an_input_folder_are_no_inputs_and_replace_none(memory):
     (only,) = run_files("edge", ["memory://photos/a.pgm"], output="memory://photos/a.npy")
     assert only.status == "done"
     assert memory.cat_file("/photos/a_edge.pgm") == before and os.path.basename(only.outputs[0]) == "a.npy"
+
+
+def test_an_object_that_cannot_be_read_costs_itself_alone(memory, monkeypatch):
+    from convfilter import run_files
+
+    for name in ("a.png", "b.pgm", "c.pgm"):
+        memory.pipe_file(f"/photos/{name}", b"P5 6 6 255 " + bytes(range(36)))
+    memory.pipe_file("/only/a.png", b"P5 6 6 255 " + bytes(range(36)))
+    real = type(memory).cat_file
+    real_get = type(memory).get_file
+
+    def refuse(function):
+        def read(self, path, *arguments, **keywords):
+            if path.endswith("a.png"):
+                raise PermissionError("not yours")
+            return function(self, path, *arguments, **keywords)
+
+        return read
+
+    monkeypatch.setattr(type(memory), "cat_file", refuse(real))
+    monkeypatch.setattr(type(memory), "get_file", refuse(real_get))
+    found = {
+        one.source: one.kind for one in run_files("edge", ["memory://photos", "memory://only"], output="memory://o")
+    }
+    assert found == {
+        "memory://photos/a.png": "denied", "memory://photos/b.pgm": None, "memory://photos/c.pgm": None,
+        "memory://only/a.png": "denied",
+    }  # fmt: skip
