@@ -10,7 +10,7 @@ from hashlib import blake2b
 from convfilter.files.paths import fold, split_name
 
 HASHED = re.compile("~[0-9a-f]{12}$")
-SUFFIXES = (".png", ".svg", ".npy")
+SUFFIXES = (".png", ".svg", ".npy")  # of the files that are written
 
 
 def hashed(label: str, identity: str) -> str:

@@ -32,7 +32,7 @@ def find_single_file(output: str | None, suffix: str) -> str | None:
     if output is None or output == "-" or output.endswith(("/", os.sep)) or os.path.isdir(output):
         return None
     given = os.path.splitext(output)[1].lower()
-    if given in OTHERS:
+    if given in OTHERS and given not in SUFFIXES:
         raise UsageError(f"-o {escape(output)}: pictures are written as PNG; give it the suffix .png")
     if not is_file_name(output):
         return None

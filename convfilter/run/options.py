@@ -198,7 +198,7 @@ class Options:
     bits: int = option(8, PICTURES_OUT, "Depth of a PNG.", choices=(8, 16))
     format: str | None = option(
         None, PICTURES_OUT, "A picture, a contact sheet as SVG, or the float32 values (HxW a channel) for numpy.load.",
-        choices=("png", "svg", "npy"), shown="png, or -o's suffix",
+        choices=tuple(suffix[1:] for suffix in SUFFIXES), shown="png, or -o's suffix",
     )  # fmt: skip
     channels: tuple[int, ...] | None = option(
         None, PICTURES_OUT, "Only these output channels.", values.channels, metavar="0,3-5",

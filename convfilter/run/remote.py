@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import mimetypes
 import os
 import shutil
 import sys
@@ -35,7 +36,6 @@ from convfilter.run.result import PASSED_OVER, Result
 
 WAITING = 4  # pictures behind URLs that are fetched or put while one is computed with
 _PREFIX = "convfilter-urls-"
-_KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".npy": "application/octet-stream"}
 
 
 class RemoteParts:
@@ -344,7 +344,7 @@ class RemoteFiltering(Filtering):
                 try:
                     if not self.may_put():
                         raise InterruptedError
-                    kind = _KINDS[os.path.splitext(path)[1]]
+                    kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
                     store.put(inside, Path(staged[key]).read_bytes(), create=self.options.no_clobber, kind=kind)
                 except FileExistsError:
                     raise exists(path) from None
