@@ -248,7 +248,9 @@ async def _serve(address: str, security: Mapping[str, Any], threads: int) -> Non
     import dask
     from distributed import Security, Worker
 
-    dask.config.set({"distributed.worker.profile.enabled": False})  # which looks at all threads 100 times a second
+    dask.config.set(
+        {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s"}
+    )  # 100, 50 Hz
     async with Worker(address, nthreads=threads, memory_limit=0, security=Security(**security)) as worker:
         await worker.finished()
 
