@@ -326,8 +326,8 @@ def Filter2d(*kernel, stride=1, padding="same", dilation=1, padding_mode="replic
     rounding=usual_rounding,
     scratch=like_input,
     lesson=(
-        "The channels are taken as the parts of one arrow at each pixel, and its length comes out: from a "
-        "horizontal and a vertical slope, how steep the picture is, whatever the direction."
+        "At each pixel the channels are taken as the components of a vector, and the output is its length: of a "
+        "horizontal and a vertical gradient, the gradient magnitude, whatever the direction."
     ),
 )
 def Magnitude() -> Effect:

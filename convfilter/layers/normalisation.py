@@ -76,7 +76,9 @@ def SyncBatchNorm(
     Example: SyncBatchNorm(1)
     """
     if process_group is not None:
-        raise ArgumentError("process_group", f"must be None, for nothing is trained here, not {show(process_group)}")
+        raise ArgumentError(
+            "process_group", f"must be None, because nothing is trained here, not {show(process_group)}"
+        )
     c = whole(num_features, "num_features")
     tensors = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
     _check_eps(eps, track_running_stats)

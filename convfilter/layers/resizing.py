@@ -190,7 +190,7 @@ def UpsamplingBilinear2d(size=None, scale_factor=None) -> Effect:
     rounding=usual_rounding,
     scratch=no_scratch,
     lesson=(
-        "The channels are dealt out anew, so that each group of the next layer gets some of every group: how networks "
+        "The channels change places, so that each group of the next layer gets some of every group: how networks "
         "with grouped convolutions let their groups talk to each other."
     ),
 )

@@ -255,7 +255,7 @@ const TENSORS = (() => {
     return out;
   }
 
-  // Each channel reduced along its columns, and then along its rows, to the greatest value or to a weighted sum.
+  // Each channel reduced along its columns, and then along its rows, to the largest value or to a weighted sum.
   function pool(layer, input, [channels, height, width], reduce) {
     const [, h, w] = input.shape, size = height * width, out = new (reduce === sumUp ? Float64Array : Float32Array)(channels * size);
     const columns = listTaps(layer.columns, width, w), rows = listTaps(layer.rows, height, h);

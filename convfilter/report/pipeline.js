@@ -531,7 +531,7 @@ function makePipelines(vocabulary, carried = {}) {
 
   function affine(layer, given) {
     if ("num_groups" in given) return groupNorm(given);
-    if (given.process_group) throw wrong("process_group", `must be None, for nothing is trained here, not ${show(given.process_group)}`);
+    if (given.process_group) throw wrong("process_group", `must be None, because nothing is trained here, not ${show(given.process_group)}`);
     const c = LAYERS[layer.name].lazy ? null : whole(given.num_features, "num_features");
     const strict = layer.name.includes("BatchNorm") && given.track_running_stats === false;
     const eps = real(given.eps, "eps", strict ? { above: 0 } : { least: 0 });

@@ -53,7 +53,7 @@ def read_legacy(file: BinaryIO, size: int) -> Found:
     head = io.BytesIO(file.read(LONGEST))
     read_pickle(head)  # the magic number
     if read_pickle(head) != VERSION:
-        raise WeightsError("was written by a PyTorch whose files are not known here; save it anew with a later one")
+        raise WeightsError("was written by a PyTorch whose files are not known here; save it again with a newer one")
     storages: dict[str, Storage] = {}
     system, content, keys = read_pickle(head), read_pickle(head, storages), read_pickle(head)
     if not isinstance(system, dict) or not isinstance(keys, list):
