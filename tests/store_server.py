@@ -69,7 +69,7 @@ class Middleware:
             self.counts["errors"] = self.counts.get("errors", 0) + 1
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response(status, [("Content-Type", "text/plain")])
-            return [b"injected"]
+            return [b"injected"] if method != "HEAD" else []
         if path.strip("/") == MANY:
             start_response("200 OK", [("Content-Type", "application/xml")])
             return [page_of_many(environ["QUERY_STRING"], self.settings["many"]).encode()]

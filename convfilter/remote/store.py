@@ -24,7 +24,6 @@ TRIES = 5
 FIRST_WAIT = 0.2  # seconds before the second try, about; then twice as long each time
 PAGE = 1000  # objects of one answer of S3's
 
-_FINAL = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
 _PASSING = {  # the libraries' names for a network that fails: each has a hierarchy of its own
     *("ClientConnectionError", "ClientPayloadError", "HTTPClientError", "ConnectionError", "IncompleteRead"),
     *("ServiceRequestError", "ServiceResponseError", "ResponseParserError", "TransportError"),
@@ -237,7 +236,8 @@ class Store:
         after = f", after {tries} tries" if tries > 1 else ""
         status = _first_status(error)
         names = {kind.__name__ for cause in _chain(error) for kind in type(cause).__mro__}
-        if status in (404, 410) or (status is None and isinstance(error, FileNotFoundError)):
+        is_network = status is None and any(map(_is_network, _chain(error)))
+        if status in (404, 410) or (status is None and not is_network and isinstance(error, FileNotFoundError)):
             return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         if isinstance(error, FileExistsError) or status == 412:
             return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
@@ -299,8 +299,20 @@ def _status(error: BaseException | None) -> int | None:
     return None
 
 
+def _is_network(error: BaseException) -> bool:
+    """Return whether an error is a timeout or a connection that broke."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return isinstance(error, TimeoutError | ConnectionError) or bool(names & _PASSING)
+
+
 def _first_status(error: Exception) -> int | None:
-    return next((status for cause in _chain(error) if (status := _status(cause)) is not None), None)
+    """Return the HTTP status that an error was raised from; what comes of a broken answer is none."""
+    for one in _chain(error):
+        if _is_network(one):
+            return None
+        if (status := _status(one)) is not None:
+            return status
+    return None
 
 
 def _may_pass(error: Exception) -> bool:
@@ -308,13 +320,7 @@ def _may_pass(error: Exception) -> bool:
     status = _first_status(error)
     if status is not None:
         return status >= 500 or status in (408, 429)
-    if isinstance(error, _FINAL):
-        return False
-    for cause in _chain(error):
-        names = {kind.__name__ for kind in type(cause).__mro__}
-        if isinstance(cause, TimeoutError | ConnectionError) or names & _PASSING:
-            return True
-    return False
+    return any(map(_is_network, _chain(error)))
 
 
 def _nanoseconds(value: Any) -> int | None:

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -93,6 +94,18 @@ def test_what_may_pass_is_tried_again_and_nothing_else(web, path, kind, requests
     if kind == "system":
         assert "HTTP status 503, after 5 tries" in result.error
     assert not any(secret in (result.error or "") + result.traceback for secret in SECRETS)
+
+
+def test_a_server_that_is_not_there_is_no_missing_picture(web):
+    (result,) = run_files("edge", f"http://me:hunter2@127.0.0.1:{unused_port()}/a.pgm?sig=t0ken")
+    assert result.kind == "system" and "after 5 tries" in result.error
+    assert not any(secret in result.error for secret in SECRETS)
+
+
+def unused_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
 
 
 def test_the_program_shows_no_secret(web, folder):
