@@ -186,15 +186,15 @@ def test_a_slow_picture_does_not_hold_up_the_others_where_order_does_not_matter(
 
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.soak)])
 def test_killed_workers_lose_nothing(kills, program):
-    for i in range(40 * kills):
+    for i in range(25 * kills):
         Image.fromarray(NOISE[i:][:130, :150]).save(f"in/{i:03}.png")
     pictures = len(os.listdir("in")) - 1
     child = begin(program, "run", SLOW, "in", "-o", "out", "--json", "--cluster", "local:2")
     killed = 0
     while killed < kills:
-        workers = wait_for(lambda: children(child.pid))
         written = len(outputs())
         wait_for(lambda written=written: len(outputs()) > written + 3)
+        workers = wait_for(lambda: [worker for worker in children(child.pid) if is_alive(worker)])
         os.kill(workers[killed % len(workers)], signal.SIGKILL)
         killed += 1
     assert child.wait() == 0
