@@ -152,6 +152,7 @@ def test_a_call_stops_and_goes_on_with_its_worker(folder, program):
 
 def test_ctrl_c_on_a_terminal_and_its_width(folder, program):
     environment = {**os.environ, "CONVFILTER_WARM": program.path}
+    environment.pop("COLUMNS", None)  # which would count for more than the terminal
     process, terminal = pty.fork()
     if not process:
         os.chdir(folder)
