@@ -77,7 +77,8 @@ def catches(process, number):
 
 
 def begin(program, folder, *arguments, **how):
-    """A call that the warm process does, once its worker runs."""
+    """A call that the warm process does, once its worker runs and those of earlier calls are gone."""
+    wait_for(lambda: not workers_of(program))
     before = program.count()
     environment = {**os.environ, "CONVFILTER_WARM": program.path}
     child = subprocess.Popen([*PROGRAM, *arguments], cwd=folder, env=environment, stdout=-1, stderr=-1, **how)
@@ -93,12 +94,21 @@ def wait_for(condition, seconds=20.0):
         time.sleep(0.01)
 
 
-def worker_of(program):
-    """The process number of the call that runs."""
+def workers_of(program):
+    """The process numbers of the calls that run."""
     process = client.ask(program.path, "status")["process"]
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    [worker] = [int(number) for number in children if os.getpgid(int(number)) == int(number)]
-    return worker
+    workers = []
+    for number in map(int, children):
+        with contextlib.suppress(ProcessLookupError):
+            workers += [number] if os.getpgid(number) == number else []
+    return workers
+
+
+def worker_of(program):
+    """The process number of the call that runs."""
+    wait_for(lambda: len(workers_of(program)) == 1)
+    return workers_of(program)[0]
 
 
 @pytest.mark.parametrize("signals", [2, pytest.param(50, marks=SOAK)])
