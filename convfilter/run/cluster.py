@@ -38,6 +38,9 @@ MOST = 100  # pictures in a batch: each keeps a file open until it has its name
 WAITING = 2  # batches a thread of a worker's that are under way: the next is there when one is done (see _has_room)
 AHEAD = 8  # batches a thread whose results may wait for those before them
 DEATHS = 3  # workers that a picture may take with it
+LOSSES = (
+    12  # workers that may be lost while a picture waits there alone, whether or not they are known to have begun it
+)
 TRIES = 3  # times that a picture is made again because its files were gone before they got their names
 FETCHING = 4  # threads of a process that is started here, where stores keep it waiting
 KEPT = 200  # batches that were lost whose temporary files may yet appear
@@ -53,6 +56,7 @@ class _Item:
     paths: Mapping[Key, str]
     result: Result | None = None
     deaths: int = 0
+    losses: int = 0
     tries: int = 0
     is_again: bool = False  # it has been sent before
 
@@ -365,10 +369,13 @@ class Cluster:
         self._lost.append(batch)
         for item in batch.items:
             item.deaths += worker in batch.begun_by
-            if item.deaths < DEATHS:
+            item.losses += len(batch.items) == 1
+            if item.deaths < DEATHS and item.losses < LOSSES:
                 self._send([item], first=True)
                 continue
-            error = InputError(f"{DEATHS} workers were lost over it; memory may be short", kind="system")
+            error = InputError(
+                f"{max(item.deaths, item.losses)} workers were lost over it; memory may be short", kind="system"
+            )
             self._finish(item, self._filtering.finish(item.source, failure(item.source.path, error)))
 
     def _close(self, key: str, *, is_done: bool = False) -> _Batch | None:

@@ -276,14 +276,15 @@ def test_pictures_that_workers_do_not_see_are_refused(cluster, program):
 def test_a_picture_that_kills_its_workers_is_that_pictures_failure(cluster, program):
     os.rename("in/4.png", "in/4poison.png")
     child = begin(program, "edge", "in", "-o", "out", "--json", "--cluster", cluster.address)
-    dead = 0
+    dead, deadline = 0, time.monotonic() + 150
     while child.returncode is None:
+        assert time.monotonic() < deadline
         dead += cluster.replace_dead()
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(0.1)
     dead += cluster.replace_dead()
     assert child.returncode == 1 and dead >= 3
     results = {one.get("source"): one for one in told()}
-    assert "3 workers were lost over it" in results["in/4poison.png"]["error"]
+    assert re.search(r"\d+ workers were lost over it", results["in/4poison.png"]["error"])
     assert results[None]["counts"] == {"done": 7, "skipped": 0, "failed": 1, "outputs": 7}
     assert len(outputs()) == 7 and not any(name.endswith("tmp") for name in outputs())
