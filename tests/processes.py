@@ -4,11 +4,29 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from convfilter.warm import client, protocol
 
 PROGRAM = [sys.executable, "-m", "convfilter"]
+
+
+def is_alive(process):
+    """Return whether a process runs, and is not one that has ended and is waited for."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for(find, seconds=60.0):
+    """Return what a function returns as soon as it is true, and fail where that takes too long."""
+    deadline = time.monotonic() + seconds
+    while not (found := find()):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return found
 
 
 class ForkServer:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from processes import Child
+from processes import Child, is_alive, wait_for
 
 NOISE = np.random.default_rng(0).integers(0, 256, (3000, 2000), np.uint8)
 SLOW = " | ".join(["Conv2d(1, 16, 31, padding='same') | Conv2d(16, 1, 31, padding='same')"] * 2)
@@ -93,27 +93,11 @@ def tree(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
 
 
-def is_alive(process):
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def children(process):
     """The worker processes that a client has started."""
     found = []
     for task in os.listdir(f"/proc/{process}/task"):
         found += [int(n) for n in Path(f"/proc/{process}/task/{task}/children").read_text().split()]
-    return found
-
-
-def wait_for(find, seconds=60.0):
-    """Return what a function returns as soon as it is true, and fail where that takes too long."""
-    deadline = time.monotonic() + seconds
-    while not (found := find()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
     return found
 
 

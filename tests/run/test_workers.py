@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from processes import is_alive, wait_for
 
 NOISE = np.random.default_rng(0).integers(0, 256, (900, 400), np.uint8)
 SLOW = " | ".join(["Conv2d(1, 16, 31, padding='same') | Conv2d(16, 1, 31, padding='same')"] * 2)
@@ -34,22 +35,6 @@ def children(process):
         return [int(n) for n in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
     except OSError:
         return []
-
-
-def is_alive(process):
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_for(find, seconds=30.0):
-    """Return what a function returns as soon as it is true, and fail where that takes too long."""
-    deadline = time.monotonic() + seconds
-    while not (found := find()):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    return found
 
 
 def begin(program, *arguments, count):
