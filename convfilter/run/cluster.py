@@ -7,6 +7,7 @@ A worker that is lost loses nothing: its batches are cancelled, and their pictur
 picture alone has been begun by three workers that were lost over it, it is the picture's failure.
 """
 
+import contextlib
 import logging
 import os
 import secrets
@@ -16,7 +17,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -26,7 +27,7 @@ from convfilter.files.walk import Problem, Source
 from convfilter.language.pipeline import Pipeline, parse
 from convfilter.remote.urls import is_url
 from convfilter.run.budget import count_cores
-from convfilter.run.cluster_worker import Answer, Job, Picture, describe, find_token, work
+from convfilter.run.cluster_worker import Answer, Job, Picture, describe, find_begun, find_token, forget_begun, work
 from convfilter.run.filtering import Filtering
 from convfilter.run.local_cluster import LocalCluster
 from convfilter.run.option_values import find_count
@@ -68,7 +69,6 @@ class _Batch:
     items: list[_Item]
     pictures: list[Picture]
     future: Any = None
-    begun_by: set[str] = field(default_factory=set)  # workers, where it is one picture alone
 
 
 class Cluster:
@@ -98,7 +98,6 @@ class Cluster:
         self._local, self._client = _connect(address, FETCHING if has_urls else 1)
         self._address = address
         self._number = secrets.token_hex(4)
-        self._topic = f"convfilter-{self._number}"
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._lock = threading.Lock()  # of what stop() looks at
         self._batches: dict[str, _Batch] = {}  # under way, by their keys
@@ -119,7 +118,6 @@ class Cluster:
             if self._local is None:
                 self._greet(inputs)
             self._client.subscribe_topic("all", self._hear_of_workers)
-            self._client.subscribe_topic(self._topic, self._hear_of_begun)
             self._count_threads()
         except BaseException:
             self.close()
@@ -166,6 +164,9 @@ class Cluster:
         """Let go of the scheduler, and of the processes that were started here."""
         if self._local:
             self._local.kill()
+        elif self._sent and self._client.status == "running":
+            with contextlib.suppress(Exception):  # the scheduler may go away at any time
+                forget_begun(self._client, self._number)
         self._client.close(timeout=2)
         if self._local:
             self._local.close()
@@ -295,14 +296,13 @@ class Cluster:
             pictures.append(Picture(source, paths, make_token(), is_again=item.is_again))
             item.is_again = True
         self._sent += 1
-        key = f"{self._topic}-{self._sent}"
+        key = f"convfilter-{self._number}-{self._sent}"
         batch = _Batch(items, pictures)
         with self._lock:
             if self._stopped.is_set():
                 return
             self._batches[key] = batch
-        topic = self._topic if len(items) == 1 else None
-        future = self._client.submit(work, self._job, pictures, topic, key=key, pure=False, priority=int(first))
+        future = self._client.submit(work, self._job, pictures, key=key, pure=False, priority=int(first))
         batch.future = future
         future.add_done_callback(lambda _: self._events.put(lambda: self._receive(key)))
 
@@ -338,10 +338,6 @@ class Cluster:
         keys = [str(key) for name in ("processing-tasks", "lost-computed-tasks") for key in said.get(name, ())]
         self._events.put(lambda: self._change_workers(worker, keys if lost else None))
 
-    def _hear_of_begun(self, event: tuple[float, Any]) -> None:
-        said = event[1]
-        self._events.put(lambda: self._begin(said["begun"], said["worker"]))
-
     def _change_workers(self, worker: str, lost: list[str] | None) -> None:
         """A worker has come, or gone in peace, or has been lost with these tasks."""
         self._workers.add(worker)
@@ -356,10 +352,6 @@ class Cluster:
             for key in lost:
                 self._lose(key, worker)
 
-    def _begin(self, key: str, worker: str) -> None:
-        if key in self._batches:
-            self._batches[key].begun_by.add(worker)
-
     def _lose(self, key: str, worker: str) -> None:
         """Have the pictures of a task made again whose worker was lost."""
         batch = self._close(key)
@@ -367,9 +359,13 @@ class Cluster:
             return
         self._remove_temporary(batch, worker)
         self._lost.append(batch)
+        is_alone, is_begun = len(batch.items) == 1, False
+        if is_alone:
+            with contextlib.suppress(Exception):  # where the scheduler is gone, too, _receive says so
+                is_begun = find_begun(self._client, self._number, key) == worker
         for item in batch.items:
-            item.deaths += worker in batch.begun_by
-            item.losses += len(batch.items) == 1
+            item.deaths += is_begun
+            item.losses += is_alone
             if item.deaths < DEATHS and item.losses < LOSSES:
                 self._send([item], first=True)
                 continue
@@ -414,6 +410,9 @@ class Cluster:
             else:
                 self._fail_all(LibraryError("the scheduler cannot be reached any more; --skip-existing resumes"))
         else:
+            if answer.begun_by:
+                self._lose(key, answer.begun_by)
+                return
             self._take_answer(batch, answer)
             self._close(key, is_done=True)
 

@@ -74,11 +74,12 @@ class Picture:
 class Answer:
     """What became of the pictures of a batch, in order: each a result and what is to be renamed.
 
-    ``versions`` are the worker's. It keeps the temporary files locked in the worker for as long as the client keeps
-    the task, and removes then those that have got no name.
+    None of them was begun where ``begun_by`` is the address of another worker that had begun the task before. It keeps
+    the temporary files locked in the worker for as long as the client keeps the task, and removes then those that have
+    got no name.
     """
 
-    versions: Mapping[str, str]
+    begun_by: str | None = None
     done: list[tuple[Result, list[Written]]] = field(default_factory=list)
     left: list[Unnamed] = field(default_factory=list)
 
@@ -104,20 +105,19 @@ def find_token(token: str, worker: str) -> str:
     return blake2b(f"{token} {worker}".encode(), digest_size=8).hexdigest()
 
 
-def work(job: Job, pictures: Sequence[Picture], topic: str | None = None) -> Answer:
+def work(job: Job, pictures: Sequence[Picture]) -> Answer:
     """Make pictures in a worker of Dask's, and return what became of those that were begun.
 
-    ``topic`` is where the scheduler is told, before the first one is begun, that this worker has begun the task.
+    A task that another worker had begun is not begun once more, as Dask would have it when that one is lost: the client
+    sends its pictures again, which alone knows what may have become of them.
     """
     from distributed import get_worker
 
     worker = get_worker()
     key = str(worker.get_current_task())
-    if topic is not None:
-        from distributed.utils import sync
-
-        sync(worker.loop, worker.scheduler.log_event, topic=topic, msg={"begun": key, "worker": worker.address})
-    answer = Answer(_find_versions())
+    answer = Answer(_begin(worker, job.number, key))
+    if answer.begun_by:
+        return answer
     try:
         filtering = _prepare(job, worker.memory_manager.memory_limit, worker.state.nthreads)
     except ConvfilterError as error:
@@ -138,6 +138,32 @@ def work(job: Job, pictures: Sequence[Picture], topic: str | None = None) -> Ans
         if ends or _is_cancelled(worker, key):
             break
     return answer
+
+
+def find_begun(client: Any, number: str, key: str) -> str | None:
+    """Return the address of the worker that has begun a task of a job, if one has; ``client`` is Dask's."""
+    found: str | None = client.get_metadata([_name(number), key], default=None)
+    return found
+
+
+def forget_begun(client: Any, number: str) -> None:
+    """Have the scheduler forget who has begun the tasks of a job."""
+    client.set_metadata([_name(number)], {})
+
+
+def _begin(worker: Any, number: str, key: str) -> str | None:
+    """Tell the scheduler that this worker begins a task, or return the address of one that has begun it before."""
+    from distributed.utils import sync
+
+    where = {"keys": [_name(number), key]}
+    before: str | None = sync(worker.loop, worker.scheduler.get_metadata, **where, default=None)
+    if before is None:
+        sync(worker.loop, worker.scheduler.set_metadata, **where, value=worker.address)
+    return before
+
+
+def _name(number: str) -> str:
+    return f"convfilter-{number}"
 
 
 def _make(filtering: Filtering, picture: Picture) -> Result:

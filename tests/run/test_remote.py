@@ -12,7 +12,9 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+from dask_cluster import DaskCluster
 from PIL import Image
+from processes import wait_for
 from store_server import BUCKET, StoreServer
 
 from convfilter import UsageError, run_files
@@ -215,6 +217,28 @@ def test_the_same_from_a_cluster_though_a_worker_is_killed(bucket, server, progr
     assert results((tmp_path / "told").read_bytes().replace(b"plain2", b"plain")) == results(plain.stdout)
     assert (tmp_path / "said").read_bytes().splitlines()[:-1] == plain.stderr.splitlines()[:-1]
     assert read_all(bucket, "plain2") == read_all(bucket, "plain")
+
+
+def test_what_dask_does_once_more_is_not_taken_for_what_others_have_put(bucket, server, program, tmp_path):
+    cluster = DaskCluster(tmp_path, server.environment)
+    try:
+        with (tmp_path / "told").open("wb") as told:
+            child = program.start("edge", "-r", "s3://bucket/photos/one/", "-o", "s3://bucket/again", "--no-clobber",
+                                  "--json", "--cluster", cluster.address, cwd=tmp_path, env=server.environment,
+                                  stdout=told)  # fmt: skip
+        wait_for(lambda: (tmp_path / "told").read_bytes().count(b"\n") > 20)
+        child.send_signal(signal.SIGSTOP)
+        wait_for(lambda: not cluster.is_busy())
+        holder = cluster.find_holder()
+        os.kill(holder, signal.SIGSTOP)
+        child.send_signal(signal.SIGCONT)
+        time.sleep(0.3)  # the program is now about to fetch the results of a worker that does not answer
+        os.kill(holder, signal.SIGKILL)  # they are lost, and Dask has them computed again
+        assert child.wait() == 1
+    finally:
+        cluster.close()
+    counts = results((tmp_path / "told").read_bytes())[-1]["counts"]
+    assert counts == {"done": 112, "skipped": 0, "failed": 21, "outputs": 112}
 
 
 def test_what_one_process_holds_is_nothing_for_a_cluster():
