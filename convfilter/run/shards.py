@@ -52,10 +52,20 @@ def _auto_shard(environ: Mapping[str, str]) -> tuple[int, int]:
         return _numbers(environ, "RANK", "WORLD_SIZE")
     shares = []  # an array of jobs, each of several tasks: both divide
     if "SLURM_ARRAY_TASK_ID" in environ and "SLURM_ARRAY_TASK_COUNT" in environ:
-        first = environ.get("SLURM_ARRAY_TASK_MIN", "0")
-        shares.append(_numbers(environ, "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", first))
+        first, step = environ.get("SLURM_ARRAY_TASK_MIN", "0"), environ.get("SLURM_ARRAY_TASK_STEP", "1")
+        shares.append(_numbers(environ, "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", first, step))
     if "SLURM_PROCID" in environ and "SLURM_NTASKS" in environ:
-        shares.append(_numbers(environ, "SLURM_PROCID", "SLURM_NTASKS"))
+        if "SLURM_JOB_ID" not in environ or "SLURM_STEP_ID" in environ:
+            of_step = "SLURM_STEP_NUM_TASKS"  # fewer than the job's in the shell that salloc gives
+            shares.append(_numbers(environ, "SLURM_PROCID", of_step if of_step in environ else "SLURM_NTASKS"))
+        elif not shares:  # a batch script runs once, however many tasks its job has
+            number = environ["SLURM_NTASKS"]
+            if number != "1":
+                raise UsageError(
+                    f"--shard auto: the job has {number} tasks, but only srun starts one process for each; write srun "
+                    "before the command"
+                )
+            shares.append((0, 1))
     if shares:
         index, count = 0, 1
         for its_index, its_count in shares:
@@ -67,11 +77,11 @@ def _auto_shard(environ: Mapping[str, str]) -> tuple[int, int]:
     )
 
 
-def _numbers(environ: Mapping[str, str], rank: str, size: str, first: str = "0") -> tuple[int, int]:
+def _numbers(environ: Mapping[str, str], rank: str, size: str, first: str = "0", step: str = "1") -> tuple[int, int]:
     try:
-        index, count = int(environ[rank]) - int(first), int(environ[size])
-    except ValueError:
-        index, count = -1, 0
-    if not 0 <= index < count:
+        (index, left), count = divmod(int(environ[rank]) - int(first), int(step)), int(environ[size])
+    except (ValueError, ZeroDivisionError):
+        index, left, count = -1, 0, 0
+    if left or not 0 <= index < count:
         raise UsageError(f"--shard auto: {rank}={environ[rank]} and {size}={environ[size]} make no share")
     return index, count

@@ -7,6 +7,8 @@ from convfilter.run.shards import in_shard, parse_shard
 
 TORCHRUN = {"RANK": "1", "WORLD_SIZE": "2"}
 SRUN = {"SLURM_PROCID": "3", "SLURM_NTASKS": "4"}
+JOB = {"SLURM_JOB_ID": "1"}
+BATCH = JOB | {"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}
 ARRAY = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_MIN": "5"}
 
 
@@ -23,6 +25,15 @@ ARRAY = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY
         ("auto", SRUN | ARRAY, (11, 12)),
         ("auto", {"SLURM_PROCID": "0", "SLURM_NTASKS": "1"} | ARRAY, (2, 3)),
         ("auto", ARRAY, (2, 3)),
+        (
+            "auto",
+            {**ARRAY, "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_ID": "20", "SLURM_ARRAY_TASK_STEP": "10"},
+            (2, 3),
+        ),
+        ("auto", SRUN | JOB | {"SLURM_STEP_ID": "0"}, (3, 4)),
+        ("auto", BATCH | {"SLURM_STEP_ID": "4294967290", "SLURM_STEP_NUM_TASKS": "1"}, (0, 1)),
+        ("auto", BATCH | ARRAY, (2, 3)),
+        ("auto", BATCH | {"SLURM_NTASKS": "1"}, (0, 1)),
         ("auto", {"RANK": "1"} | ARRAY, (2, 3)),
         ("auto", {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "3"}, (2, 3)),
     ],
@@ -41,6 +52,9 @@ def test_shares(text, environ, expected):
         ("١/٢", {}, "expected I/N"),
         ("1/2/3\n", {}, r"not '1/2/3\n'"),
         ("auto", {}, "found neither RANK and WORLD_SIZE (torchrun), SLURM_PROCID and SLURM_NTASKS (srun), nor"),
+        ("auto", BATCH, "--shard auto: the job has 4 tasks, but only srun starts one process for each; write srun"),
+        ("auto", {**ARRAY, "SLURM_ARRAY_TASK_STEP": "3"}, "SLURM_ARRAY_TASK_COUNT=3 make no share"),
+        ("auto", {**ARRAY, "SLURM_ARRAY_TASK_STEP": "0"}, "SLURM_ARRAY_TASK_COUNT=3 make no share"),
         ("auto", {"RANK": "2", "WORLD_SIZE": "2"}, "--shard auto: RANK=2 and WORLD_SIZE=2 make no share"),
         ("auto", {"RANK": "x", "WORLD_SIZE": "2"}, "--shard auto: RANK=x and WORLD_SIZE=2 make no share"),
     ],
