@@ -63,7 +63,7 @@ def _read(option: click.Option, value: Any, place: str) -> Any:
             return (word in ON) is not (option.flag_value is False)  # that of --no-metadata
         if option.multiple:
             given = value if isinstance(value, list) else [value]
-            return tuple(option.type.read(one) for one in given)
+            return tuple(option.type.read(item) for item in given)
         if option.count:
             return whole(0, 9)(value)
         if isinstance(option.type, click.Choice):

@@ -50,7 +50,7 @@ def _defaults_of_file(root: click.Context) -> Mapping[str, object]:
     if __name__ not in root.meta:
         file = find_presets_file(root.params.get("presets_file"))
         table = load_defaults(file) if file else {}
-        taken = [one for one in shared(lambda: None).__click_params__ if one.has_defaults] if table else []
+        taken = [param for param in shared(lambda: None).__click_params__ if param.has_defaults] if table else []
         root.meta[__name__] = defaults.read_table(taken, table, escape(str(file)))
     return root.meta[__name__]
 
@@ -153,7 +153,7 @@ class _Joined(ShellComplete):
         found = super().get_completions(args, incomplete)
         option, equals, _ = incomplete.partition("=")
         if equals and option.startswith("--"):
-            found = [CompletionItem(f"{option}={one.value}") if one.type == "plain" else one for one in found]
+            found = [CompletionItem(f"{option}={item.value}") if item.type == "plain" else item for item in found]
         return found
 
 

@@ -83,9 +83,9 @@ def _say_what(error: click.UsageError, ctx: click.Context) -> str:
 
 
 def _unknown_option(flag: str, ctx: click.Context) -> str:
-    known = {name for one in ctx.command.get_params(ctx) for name in one.opts if name.startswith("--")}
+    known = {name for param in ctx.command.get_params(ctx) for name in param.opts if name.startswith("--")}
     word = flag.lstrip("-")
-    meant = next((one for one in OTHER_FLAGS.get(word, ()) if one.split()[0] in known), None)
+    meant = next((option for option in OTHER_FLAGS.get(word, ()) if option.split()[0] in known), None)
     hint = f"; did you mean {meant}?" if meant else did_you_mean(flag, known) if flag.startswith("--") else ""
     if any(mark in flag for mark in DASHES):
         return f"{escape(flag)} has a typographic dash; write --"
@@ -131,26 +131,26 @@ def _takes_pipeline(ctx: click.Context) -> bool:
 
 def explain_unknown_command(words: Sequence[str], known: Sequence[str]) -> str:
     """Return what is said of a command line that begins with no command or preset."""
-    word, rest = words[0], list(words[1:])
+    word, others = words[0], list(words[1:])
     shown = shlex.quote(shorten(word, 100))
-    picture = next((one for one in rest if is_picture(one)), "photo.png")
+    picture = next((name for name in others if is_picture(name)), "photo.png")
     if is_picture(word) or os.path.isdir(word):
         what = "is a folder" if os.path.isdir(word) else "is a picture"
-        preset = rest[0] if rest and rest[0] in known else "edge"
+        preset = others[0] if others and others[0] in known else "edge"
         return f"{escape(word)} {what}; a preset or command comes first: convfilter {preset} {shown}"
     if any(mark in word for mark in "|(@"):
         command = f"convfilter run {shown} {shlex.quote(picture)}"
         return f"{escape(shorten(word))!r} is a pipeline and no command; try: {command}"
     name = word.replace("-", "_")
-    layer = next((one for one in LAYERS if one.lower() == name.lower()), None)
+    layer = next((known_layer for known_layer in LAYERS if known_layer.lower() == name.lower()), None)
     if name in KERNELS or layer:
         example = LAYERS[layer].example if layer else name
         what = f"the layer {layer}" if layer else f"the kernel {name}"
         command = f"convfilter run {shlex.quote(example)} {shlex.quote(picture)}"
         return f"there is no command or preset {escape(word)!r}, but {what}; try: {command}"
-    others = {"version": "--version", "list": "presets", "filters": "presets", "presets-list": "presets", "man": "help"}
-    if word in others:
-        return f"there is no command or preset {escape(word)!r}; try: convfilter {others[word]}"
+    meant = {"version": "--version", "list": "presets", "filters": "presets", "presets-list": "presets", "man": "help"}
+    if word in meant:
+        return f"there is no command or preset {escape(word)!r}; try: convfilter {meant[word]}"
     hint = did_you_mean(word, known) or "; 'convfilter --help' lists them all"
     return f"there is no command or preset {escape(shorten(word, 100))!r}{hint}"
 

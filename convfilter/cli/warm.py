@@ -107,13 +107,13 @@ def run(command: tuple[str, ...]) -> None:
         os.rmdir(folder)
         folder = tempfile.mkdtemp(prefix="convfilter-", dir="/tmp")
         path = os.path.join(folder, "socket")
-    leash, end = os.pipe()
+    owner_pipe, end = os.pipe()
     try:
-        _start(path, leash)
+        _start(path, owner_pipe)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    os.close(leash)
+    os.close(owner_pipe)
     os.set_inheritable(end, True)  # so the warm process lives as long as the command, and what it has started
     os.environ[protocol.VARIABLE] = path
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, which the command would inherit
@@ -130,11 +130,11 @@ def _find_path() -> str:
     return own if os.path.isabs(own) else protocol.find_socket(convfilter.__version__)
 
 
-def _start(path: str, leash: int | None = None) -> int:
+def _start(path: str, owner_pipe: int | None = None) -> int:
     from convfilter.__main__ import run
     from convfilter.warm.server import start
 
-    return start(path, load=_load, run=run, leash=leash)
+    return start(path, load=_load, run=run, owner_pipe=owner_pipe)
 
 
 def _load() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from convfilter.errors import InputError
-from convfilter.gray.input_values import InputValues
+from convfilter.gray.input_values import GRAY, InputValues
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
 from convfilter.layers.convolutions import same_size
@@ -27,7 +27,6 @@ class Magnitude(nn.Module):
         return x.square().sum(1, keepdim=True).sqrt_()
 
 
-GRAY = InputValues()  # one channel, from 0 to 255
 OWN = {"Magnitude": Magnitude}  # modules that torch.nn lacks
 
 

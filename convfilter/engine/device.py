@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convfilter.engine import tiles
-from convfilter.engine.build import GRAY, to_tensor
+from convfilter.engine.build import to_tensor
 from convfilter.engine.memory import memory_errors
 from convfilter.engine.tile_plan import TilePlan, plan_tile
 from convfilter.errors import UsageError
-from convfilter.gray.input_values import InputValues
+from convfilter.gray.input_values import GRAY, InputValues
 from convfilter.language.pipeline import Pipeline
 from convfilter.layers.shapes import Shape
 
@@ -138,8 +138,8 @@ class DeviceFilter:
         most = max(1, BATCH // max(map(prod, [shape, *self._pipeline.shapes(shape)])))
         alike = [other for other in list(self._waiting) if other is not request and other.x.shape == request.x.shape]
         batch = [request, *alike[: most - 1]]
-        for one in batch:
-            self._waiting.remove(one)
+        for request in batch:
+            self._waiting.remove(request)
         return batch
 
     def _compute(self, batch: list[_Request]) -> None:

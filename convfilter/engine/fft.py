@@ -46,8 +46,8 @@ def transform(conv: nn.Conv2d, direct: Callable[[Tensor], Tensor]) -> Callable[[
         ends = [[end.item() for end in torch.aminmax(channel)] for channel in x[0]]  # by dim: 25 times the time
         lows, highs = zip(*ends, strict=True)
         if lows == highs:
-            one = direct(x[..., :kh, :kw])
-            return one.expand(-1, -1, -(-rows // down), -(-columns // along)).clone()
+            pixel = direct(x[..., :kh, :kw])
+            return pixel.expand(-1, -1, -(-rows // down), -(-columns // along)).clone()
         peak = max(-min(lows), max(highs))
         exact = whole and bool((x == x.round()).all())
         if not peak * h * w * total < LARGEST or (exact and peak * error >= 0.5):
@@ -102,8 +102,8 @@ def smooth(n: int) -> int:
     >>> [smooth(n) for n in (1, 7, 11, 265, 320)]
     [4, 8, 12, 288, 320]
     """
-    rest = n
+    left = n
     for factor in (2, 3, 5):
-        while rest % factor == 0:
-            rest //= factor
-    return n if rest == 1 and n % 4 == 0 else smooth(n + 1)
+        while left % factor == 0:
+            left //= factor
+    return n if left == 1 and n % 4 == 0 else smooth(n + 1)

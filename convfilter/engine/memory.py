@@ -10,7 +10,7 @@ from convfilter.layers.shapes import Shape
 
 KEPT = 1 << 28  # bytes of floats up to which an output is kept between its two readings; past them it is made twice
 TILES = 1 << 27  # bytes of the tiles under way, in all
-FLOAT = 4
+FLOAT = 4  # bytes
 LACKING = ("allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")  # in what torch and cuDNN say
 
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convfilter.engine.algorithms import Algorithm, choose_algorithms
-from convfilter.engine.build import GRAY, build, to_tensor
+from convfilter.engine.build import build, to_tensor
 from convfilter.engine.memory import is_kept
 from convfilter.engine.segments import split_layers
 from convfilter.engine.threads import ONE_THREAD, Threads, one_thread
 from convfilter.engine.tile_plan import Stage, Tile, TilePlan, compute_tile, plan_tile
-from convfilter.gray.input_values import InputValues
+from convfilter.gray.input_values import GRAY, InputValues
 from convfilter.gray.norm import GrayScale
 from convfilter.gray.quantise import level_type, quantise
 from convfilter.language.pipeline import Pipeline

@@ -1,18 +1,18 @@
 """What a pipeline does to a picture's size and values, layer by layer, and what that costs; nothing is computed."""
 
 from dataclasses import dataclass, replace
+from math import prod
 
+from convfilter.engine.memory import FLOAT
 from convfilter.errors import PipelineError
 from convfilter.explain.receptive_field import Field
-from convfilter.gray.input_values import InputValues
+from convfilter.gray.input_values import GRAY, InputValues
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
 from convfilter.layers.entry import Computes
 from convfilter.layers.shapes import Adaptive, Axis, Resize, Scattered, Shape, Transposed, Window
 
-GRAY = InputValues()  # one channel, from 0 to 255
 Range = tuple[float | None, float | None]  # None: no bound is known on that side
-FLOAT = 4  # bytes
 FAR = 1e30  # stands for a bound that is not known
 SUMS = (Computes.CONVOLUTION, Computes.TRANSPOSED)
 POOLS = (Computes.MAXIMUM, Computes.MEAN, Computes.POWER_MEAN)
@@ -46,7 +46,7 @@ class Row:
 
     @property
     def range(self) -> tuple[float, float] | None:
-        """The interval of the values that can come out; None where an end of it is not known."""
+        """The interval that the output's values lie in; None where an end of it is not known."""
         low, high = self.bounds
         return None if low is None or high is None else (low, high)
 
@@ -66,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A pipeline on a picture of shape ``input`` (C, H, W): a row a layer, up to one that does not take what comes in.
+    """A pipeline on a picture of shape ``input`` (C, H, W): a row a layer, up to one that does not take its input.
 
     ``error`` is then that layer's, with its place in the text; else None. ``interval`` are the smallest and the largest
     value of the picture.
@@ -105,7 +105,7 @@ class Explanation:
 def explain(pipeline: Pipeline, shape: Shape = (1, 512, 512), inputs: InputValues = GRAY) -> Explanation:
     """Return what each layer does to a picture of ``shape`` (C, H, W), whose values are ``inputs``.
 
-    Ranges are interval arithmetic: nothing outside of them can come out (but for rounding), and not everything inside
+    Ranges are interval arithmetic: no output lies outside of them (but for rounding), and not everything inside
     need do. A layer that does not take the shape ends the rows; see ``Explanation.error``.
 
     >>> from convfilter import parse
@@ -139,12 +139,12 @@ def peak_bytes(pipeline: Pipeline, shape: Shape) -> int:
     """Return about how many bytes the plain computation holds at its peak, for a picture of ``shape`` (C, H, W).
 
     It is that of ``nn.Sequential`` on the whole picture, in float32 on a CPU: the picture as bytes and as a tensor,
-    and of the hungriest layer its input, its output and its scratch. oneDNN computes convolutions in blocks of 16
-    channels, so that one channel takes the memory of 16. Working in bands takes less. What Python and torch take
-    themselves is not in it.
+    and of the layer that needs most its input, its output and its scratch memory. oneDNN computes convolutions in
+    blocks of 16 channels, so that one channel takes the memory of 16. Working in bands takes less. What Python and
+    torch take themselves is not in it.
 
     Raises:
-        PipelineError: a layer does not take what comes in.
+        PipelineError: a layer does not take its input.
 
     >>> from convfilter import parse
     >>> peak_bytes(parse("edge"), (1, 1000, 1000)) // 1_000_000
@@ -154,7 +154,7 @@ def peak_bytes(pipeline: Pipeline, shape: Shape) -> int:
     picture = (1 + FLOAT * c) * h * w
     most = held = 0  # the first layer's input is the picture's tensor
     for layer, output in zip(pipeline.layers, pipeline.shapes(shape), strict=True):
-        floats = _size(output)
+        floats = prod(output)
         scratch = layer.entry.scratch(layer.effect, layer.arguments, shape, output)
         most = max(most, held + FLOAT * (floats + scratch))
         held, shape = FLOAT * floats, output
@@ -219,10 +219,10 @@ def _sum(axis: Axis, n: int, sliding: bool) -> str:
 def _window_sum(axis: Window, n: int, count: int) -> str:
     padding = f"2*{axis.before}" if axis.before == axis.after else f"{axis.before} + {axis.after}"
     text = f"({n} + {padding} - {axis.dilation}*({axis.size}-1) - 1)/{axis.stride}"
-    rest = n + axis.before + axis.after - axis.span
-    if rest % axis.stride:
+    steps = n + axis.before + axis.after - axis.span
+    if steps % axis.stride:
         text = f"{'ceil' if axis.ceil_mode else 'floor'}({text})"
-    if axis.ceil_mode and -(-rest // axis.stride) + 1 > count:
+    if axis.ceil_mode and -(-steps // axis.stride) + 1 > count:
         return f"{text} + 1 - 1 = {count} (the last window would lie in the padding)"
     return f"{text} + 1 = {count}"
 
@@ -236,11 +236,7 @@ def _through(bounds: Range, layer: Layer, shape: Shape) -> Range:
     return tuple(float(a) if a == b and abs(a) < FAR / 100 else None for a, b in zip(*ends, strict=True))
 
 
-def _size(shape: Shape) -> int:
-    return shape[0] * shape[1] * shape[2]
-
-
 def _plain(number: float) -> int | float:
-    """A number without the dust of float arithmetic, whole where it is whole."""
+    """A number without the rounding errors of floats, whole where it is whole."""
     number = float(f"{number:.12g}")
     return int(number) if number.is_integer() and abs(number) < 1e15 else number

@@ -12,8 +12,8 @@ from torch import nn
 from convfilter.engine.build import build
 from convfilter.errors import UsageError, escape
 from convfilter.files.targets import check_folder, find_target
-from convfilter.files.transaction import OutputWriter
 from convfilter.language.pipeline import Pipeline
+from convfilter.run.one_file import write_file
 from convfilter.run.options import Options
 
 ENDINGS = (".safetensors", ".onnx", ".pt2")
@@ -33,7 +33,7 @@ def export_network(pipeline: Pipeline, output: str, options: Options, size: tupl
     if ending not in ENDINGS:
         raise UsageError(f"-o {escape(output)}: give it the ending {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
     check_folder(os.path.dirname(output))
-    target = find_target(output)
+    find_target(output)
     shape = options.channels_in, size[1], size[0]
     pipeline.shapes(shape)
     network = build(pipeline, seed=options.seed, channels=options.channels_in)
@@ -41,9 +41,7 @@ def export_network(pipeline: Pipeline, output: str, options: Options, size: tupl
         data = _weights(network)
     else:
         data = (_onnx if ending == ".onnx" else _program)(network, torch.zeros(1, *shape))
-    with OutputWriter(no_clobber=options.no_clobber).transaction() as files:
-        files.open(target).write(data)
-        files.commit()
+    write_file(output, lambda file: file.write(data), no_clobber=options.no_clobber)
 
 
 def _weights(network: nn.Sequential) -> bytes:

@@ -55,10 +55,10 @@ def above(path: str) -> Iterator[str]:
         path = up
 
 
-def is_same(one: str, other: str) -> bool:
+def is_same(first: str, second: str) -> bool:
     """Return whether two paths lead to one file or folder that is there."""
     try:
-        return os.path.samefile(one, other)
+        return os.path.samefile(first, second)
     except OSError:
         return False
 

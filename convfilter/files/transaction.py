@@ -114,8 +114,8 @@ class OutputWriter:
                 except FileExistsError:
                     if not os.path.isdir(path):  # which another run may have made meanwhile
                         what = "a link to nothing" if os.path.islink(path) else "a file"
-                        words = f"{escape(path)}: is {what}, and outputs need a folder"
-                        raise OutputError(words, fatal=self._is_fatal(path, needed=folder)) from None
+                        reason = f"{escape(path)}: is {what}, and outputs need a folder"
+                        raise OutputError(reason, fatal=self._is_fatal(path, needed=folder)) from None
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Transaction:
     def open(self, path: str) -> "Unnamed":
         """Return a binary file to write, which lies beside ``path`` under a temporary name until the commit."""
         if self._writer.no_clobber and os.path.lexists(path):
-            raise _exists(path)
+            raise exists(path)
         if os.path.isdir(path):
             raise self._writer.error(path, errno.EISDIR)
         folder = os.path.dirname(path) or os.curdir
@@ -287,7 +287,7 @@ def _appear(temporary: str, path: str) -> None:
     try:
         os.link(temporary, path)
     except FileExistsError:
-        raise _exists(path) from None
+        raise exists(path) from None
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
@@ -295,7 +295,7 @@ def _appear(temporary: str, path: str) -> None:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL))
             os.replace(temporary, path)
             return
-        raise _exists(path) from None
+        raise exists(path) from None
     unlink(temporary)
 
 
@@ -312,5 +312,7 @@ def _stopped(path: str) -> OutputError:
     return OutputError(f"{escape(path)}: not written: the run was stopped", fatal=True)
 
 
-def _exists(path: str) -> OutputError:
-    return OutputError(f"{escape(path)}: exists, and --no-clobber keeps it", kind="exists")
+def exists(path: str, *, is_foreign: bool = False) -> OutputError:
+    """Return the error of an output that is there and stays, whether convfilter has made it or somebody else."""
+    reason = "convfilter has not made it; --force replaces it" if is_foreign else "--no-clobber keeps it"
+    return OutputError(f"{escape(path)}: exists, and {reason}", kind="exists")

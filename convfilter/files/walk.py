@@ -133,8 +133,8 @@ class FolderWalk:
                     continue
                 listing, folders = scan(path, self._search.passed_over)
             except OSError as error:
-                words = f"the folder cannot be listed: {describe_error(error)}"
-                yield Problem(path, words, kind_of(error), folder)
+                reason = f"the folder cannot be listed: {describe_error(error)}"
+                yield Problem(path, reason, kind_of(error), folder)
                 if not os.path.isdir(root.path):
                     return
                 continue
@@ -151,15 +151,15 @@ class FolderWalk:
                 elif os.path.isdir(path):
                     self._search.passed_over(full, reason)
                 else:
-                    words = "the folder vanished while the pictures in it were filtered"
-                    yield Problem(path, words, "missing", folder)
+                    reason = "the folder vanished while the pictures in it were filtered"
+                    yield Problem(path, reason, "missing", folder)
                     break
             stack.append(self._below(root, path, real, relative, folder, folders))
         if not holds_pictures:
             left = " that --include and --exclude leave" if some_are_left_out else ""
             below = "" if self._search.recursive else "; -r looks into its sub-folders"
-            words = f"no picture was found in it{left}{below}"
-            yield Problem(root.path, words, "empty", self._output_folders.of_root(root.path))
+            reason = f"no picture was found in it{left}{below}"
+            yield Problem(root.path, reason, "empty", self._output_folders.of_root(root.path))
 
     def _is_new(self, root: _Root, path: str, real: str) -> bool:
         """Return whether a folder is to be walked here and now, and note that it has been."""

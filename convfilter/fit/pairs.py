@@ -51,20 +51,20 @@ def group_pictures(channels: int, pictures: Sequence[str]) -> list[tuple[str, tu
         UsageError: the pictures do not come out even. InputError: one cannot be read; names the file.
     """
     groups = []
-    rest = list(pictures)
-    while rest:
-        before, *rest = rest
-        count = 1 if channels == 3 and rest and _is_colour(rest[0]) else channels
-        if len(rest) < count:
+    left = list(pictures)
+    while left:
+        before, *left = left
+        count = 1 if channels == 3 and left and _is_colour(left[0]) else channels
+        if len(left) < count:
             if channels == 1:
                 raise UsageError(f"fit takes pictures in pairs, BEFORE and AFTER, and there are {len(pictures)}")
             needed = f"{channels} pictures AFTER, one a channel{', or by one in colour' if channels == 3 else ''}"
             raise UsageError(
                 f"fit: the pipeline gives {channels} channels, so BEFORE is followed by {needed}; {escape(before)} is "
-                f"followed by {len(rest)}"
+                f"followed by {len(left)}"
             )
-        groups.append((before, tuple(rest[:count])))
-        rest = rest[count:]
+        groups.append((before, tuple(left[:count])))
+        left = left[count:]
     return groups
 
 
@@ -128,11 +128,11 @@ def _floats(path: str, options: Options, mode: Mode) -> tuple[np.ndarray, float,
     """What a picture shows (C, H, W), and the values of its black and its white."""
     picture = _read(path, options, mode)
     try:
-        said = png.read_text(path)
+        texts = png.read_text(path)
     except InputError:  # no PNG
-        said = {}
-    if png.BLACK in said and png.WHITE in said:
+        texts = {}
+    if png.BLACK in texts and png.WHITE in texts:
         floats, _ = png.read_floats(path)
-        return floats.reshape(-1, *floats.shape[-2:]), float(said[png.BLACK]), float(said[png.WHITE])
+        return floats.reshape(-1, *floats.shape[-2:]), float(texts[png.BLACK]), float(texts[png.WHITE])
     values = picture.values.reshape(picture.shape)
     return values * (options.white / picture.white), 0.0, options.white

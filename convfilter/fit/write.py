@@ -9,11 +9,11 @@ from torch import Tensor
 from convfilter.errors import InputError, UsageError, escape
 from convfilter.explain.pixel.grids import Cell, Grid, write_grids
 from convfilter.files.targets import check_folder, find_target
-from convfilter.files.transaction import OutputWriter
 from convfilter.fit.learn import Learnt, learn
 from convfilter.fit.pairs import group_pictures, read_pair
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.loading import find_device
+from convfilter.run.one_file import write_file
 from convfilter.run.options import Options
 
 SHOWN = 4  # kernels
@@ -45,7 +45,7 @@ def fit_files(
     if os.path.exists(output) and any(os.path.samefile(output, path) for path in pictures if os.path.exists(path)):
         raise UsageError(f"-o {escape(output)}: is a picture to learn from, and no input is replaced")
     check_folder(os.path.dirname(output))
-    target = find_target(output)
+    find_target(output)
     groups = group_pictures(pipeline.channels(options.channels_in), pictures)
     pairs = [read_pair(pipeline, before, afters, options) for before, afters in groups]
     try:
@@ -53,9 +53,7 @@ def fit_files(
     except InputError as error:
         raise InputError(f"{escape(pictures[0])}: {error}") from None
     data = save({name: tensor.contiguous() for name, tensor in (learnt.last | learnt.rest).items()})
-    with OutputWriter(no_clobber=options.no_clobber).transaction() as files:
-        files.open(target).write(data)
-        files.commit()
+    write_file(output, lambda file: file.write(data), no_clobber=options.no_clobber)
     return learnt
 
 

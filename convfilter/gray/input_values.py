@@ -39,3 +39,6 @@ class InputValues:
         """The smallest and the largest value of a picture between black and white, over its channels."""
         ends = [(end - mean) / std for mean, std in zip(self.mean, self.std, strict=True) for end in (0.0, self.white)]
         return min(ends), max(ends)
+
+
+GRAY = InputValues()  # one channel, from 0 to 255

@@ -90,6 +90,12 @@ def join_ranges(ranges: Iterable[tuple[float, float]]) -> tuple[float, float]:
     return min(lows), max(highs)
 
 
+def common_ends(shades: Iterable[Shade]) -> tuple[float, float] | None:
+    """Return the black and the white that all channels have, None where they differ."""
+    ends = {(shade.scale.black, shade.scale.white) for shade in shades}
+    return ends.pop() if len(ends) == 1 else None
+
+
 def describe_scale(norm: Norm, scale: str, white: float, shared: tuple[float, float] | None = None) -> str:
     """Return what is black and what is white, as a sheet says it.
 

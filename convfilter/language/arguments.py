@@ -12,7 +12,7 @@ from convfilter.language.grammar import Argument, Call, Constant, File, Items
 from convfilter.language.text_files import read_text
 from convfilter.layers import kernels, matrices
 from convfilter.layers.checks import LARGEST
-from convfilter.layers.checks import hint as mend
+from convfilter.layers.checks import hint as hint_for
 from convfilter.layers.convolutions import Kernel
 from convfilter.layers.given import Given
 from convfilter.layers.other_names import ARGUMENTS
@@ -25,12 +25,12 @@ LONGEST_KERNEL = 25_000_000  # characters of a kernel's file: 999x999 numbers wi
 class Text:
     """A text in which calls were read, the file that errors name, and the folder that ``@file`` in it starts from."""
 
-    words: str
+    content: str
     file: str | None = None
     folder: str = ""
 
     def error(self, reason: str, node, end: int | None = None) -> PipelineError:
-        return PipelineError(reason, self.words, node.start, node.end if end is None else end, file=self.file)
+        return PipelineError(reason, self.content, node.start, node.end if end is None else end, file=self.file)
 
     def path(self, node: File) -> str:
         """Return where a file lies that is named in this text."""
@@ -48,7 +48,7 @@ class Text:
         except WeightsError as error:
             word = not os.path.exists(path) and (node.value.isidentifier() or node.value[:1] in ("", ":"))
             hint = "; a kernel's name stands without quotes" if node.value in kernels.KERNELS else ""
-            hint = hint or mend(node.value)
+            hint = hint or hint_for(node.value)
             reason = f"{node.value!r} names no weights; write 'FILE:NAME'{hint}" if word else str(error)
             raise self.error(f"{argument}: {reason}" if argument else reason, node) from None
 
@@ -103,8 +103,8 @@ def bind(text: Text, call: Call, expected: Signature) -> dict[str, Argument | li
                 raise text.error(f"{call.name} has no argument {shorten(name)!r}{hint}", argument)
         elif named:
             hint = _split_number(call.arguments[number - 1], argument)
-            words = f"{call.name}: an argument without a name must stand before those with one"
-            raise text.error(words + hint, argument)
+            reason = f"{call.name}: an argument without a name must stand before those with one"
+            raise text.error(reason + hint, argument)
         elif number < len(expected.positional):
             name = expected.positional[number]
         elif expected.rest:
@@ -131,12 +131,12 @@ def _other_name(name: str, expected: Signature) -> str:
     meant = re.match(r"did you mean (\w+)", found or "")
     if found and (not meant or meant[1] in expected.defaults):
         return f"; {found}"
-    return f"; it takes {', '.join(one for one in expected.defaults if one not in ('device', 'dtype')) or 'none'}"
+    return f"; it takes {', '.join(known for known in expected.defaults if known not in ('device', 'dtype')) or 'none'}"
 
 
 def _split_number(before: Argument, argument: Argument) -> str:
     """What to write where a comma has cut a number or a pair: ``sigma=1,5`` and ``stride=2,2``."""
-    values = [one.value.value for one in (before, argument) if isinstance(one.value, Constant)]
+    values = [each.value.value for each in (before, argument) if isinstance(each.value, Constant)]
     if (
         len(values) < 2
         or any(type(value) is not int or value < 0 for value in values)

@@ -158,11 +158,10 @@ class _Reader:
 
     def reject(self) -> None:
         if self.word in "'\"":
-            rest = self.start, len(self.text)
-            raise self.error(f"this string is not closed; expected another {self.word}", *rest)
-        raise self.error(f"{shorten(repr(self.word))} has no place in a pipeline; {self.mend()}")
+            raise self.error(f"this string is not closed; expected another {self.word}", end=len(self.text))
+        raise self.error(f"{shorten(repr(self.word))} has no place in a pipeline; {self.advise()}")
 
-    def mend(self) -> str:
+    def advise(self) -> str:
         """What to do about a character that has no place here."""
         word, before, after = self.word, self.text[: self.start], self.text[self.end :]
         if word == "`":
@@ -182,9 +181,9 @@ class _Reader:
             return "write a pair, such as (3, 3)"
         if word == "-" and re.match(r"-[a-z]", after):
             return "arguments stand in parentheses, such as blur(sigma=2)"
-        if word == "-" and before[-1:].isalnum() and (rest := re.match(r"\w+", after)):
+        if word == "-" and before[-1:].isalnum() and (following := re.match(r"\w+", after)):
             [name] = re.findall(r"\w+\Z", before)
-            return f"in names write _, as in {shorten(f'{name}_{rest[0]}')}"
+            return f"in names write _, as in {shorten(f'{name}_{following[0]}')}"
         if word in "~/." and not before.strip():
             return "a pipeline in a file is written @FILE, such as @blocks.txt"
         if word == "{":
@@ -291,8 +290,8 @@ class _Reader:
             if self.kind == "number":
                 labels = self.repeated(name, start)
             part = self.call("a layer after ':'")
-            for one in labels:
-                yield one, part
+            for each in labels:
+                yield each, part
 
     def repeated(self, label: str, start: int) -> list[str]:
         """The labels that ``(1-3): 3 x`` stands for."""

@@ -122,7 +122,7 @@ class Layer:
             return self.args, self.kwargs
         first = signature(LAYERS[self.entry.module].function).positional[0]
         given = {name: value for name, value in self.arguments.items() if name not in _CHOSEN_OUTSIDE}
-        return _tidy(self.entry.module, (), {first: channels, **given})
+        return _canonical(self.entry.module, (), {first: channels, **given})
 
     @property
     def draws(self) -> Draws:
@@ -140,7 +140,7 @@ def look_up(calls: Iterable[Call | File], text: str, presets: Mapping[str, Prese
     >>> [str(layer) for layer in look_up(grammar.read(text), text)]
     ['Filter2d(sobel_x)', 'ReLU()']
     """
-    for number, layer in enumerate(_Meaning(Text(text), presets).layers(calls)):
+    for number, layer in enumerate(_Resolver(Text(text), presets).layers(calls)):
         if number == MOST_LAYERS:
             raise layer.place.error(f"a pipeline has at most {MOST_LAYERS:,} layers, and this is one too many")
         yield layer
@@ -155,7 +155,7 @@ def give(layer: Layer, tensors: Mapping[str, Given]) -> Layer:
     """
     values = layer.arguments | tensors
     effect = layer.entry.function(**values)
-    args, kwargs = _tidy(layer.name, (), values)
+    args, kwargs = _canonical(layer.name, (), values)
     return replace(layer, args=args, kwargs=kwargs, effect=effect)
 
 
@@ -184,16 +184,16 @@ def takes_convolution_options(preset: Preset) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Meaning:
+class _Resolver:
     """One text whose names are looked up; ``outer`` are the files and presets that it was reached through.
 
-    ``stand`` is where all its layers stand for the user: where a preset was called.
+    ``call_place`` is where all its layers stand for the user: where a preset was called.
     """
 
     text: Text
     presets: Mapping[str, Preset]
     outer: tuple[str, ...] = ()
-    stand: Place | None = None
+    call_place: Place | None = None
 
     def layers(self, calls) -> Iterator[Layer]:
         for in_model, group in groupby(calls, key=lambda call: isinstance(call, Call) and call.path is not None):
@@ -256,13 +256,13 @@ class _Meaning:
             reason = f"there is no layer, preset or kernel {shorten(call.name)!r}{hint}"
         return self.text.error(reason, call, call.name_end)
 
-    def layer(self, call: Call, over: Mapping[str, tuple[Text, Argument]] = MappingProxyType({})) -> Layer:
-        """The layer of a call; ``over`` are arguments from another text that take the place of its own."""
+    def layer(self, call: Call, overrides: Mapping[str, tuple[Text, Argument]] = MappingProxyType({})) -> Layer:
+        """The layer of a call; ``overrides`` are arguments from another text that take the place of its own."""
         entry = LAYERS[call.name]
         if call.printed and entry.printed_only:
             call = call._replace(arguments=tuple(a for a in call.arguments if not _is_printed_only(a, entry)))
         given = bind(self.text, call, signature(entry.function))
-        given = {name: (self.text, node) for name, node in given.items()} | over
+        given = {name: (self.text, node) for name, node in given.items()} | overrides
         values = {}
         for name, (text, node) in given.items():
             if isinstance(node, list):
@@ -291,50 +291,50 @@ class _Meaning:
         except ArgumentError as error:
             text, node = given.get(error.argument, (self.text, call))
             raise text.error(f"{name}: {error}", node) from None
-        for argument, one in values.items():
-            if isinstance(one, Given):
+        for argument, weights in values.items():
+            if isinstance(weights, Given):
                 text, node = given[argument]
-                read_given(text, node, one)
+                read_given(text, node, weights)
         notes = tuple(_notes(name, values, call))
         kept = {key: value for key, value in values.items() if key not in _CHOSEN_OUTSIDE}
-        return Layer(name, *_tidy(name, rest, kept), effect, self.place(call), call.path, notes)
+        return Layer(name, *_canonical(name, rest, kept), effect, self.place(call), call.path, notes)
 
     def place(self, node) -> Place:
-        return self.stand or Place(self.text.words, node.start, node.end, self.text.file)
+        return self.call_place or Place(self.text.content, node.start, node.end, self.text.file)
 
     def file(self, node: File) -> Iterator[Layer]:
         path = self.text.path(node)
         words = self.text.read(node, grammar.LONGEST)
-        inner = self.inside(node, os.path.realpath(path), Text(words, path, os.path.dirname(path)), self.stand)
+        inner = self.inside(node, os.path.realpath(path), Text(words, path, os.path.dirname(path)), self.call_place)
         yield from inner.layers(grammar.read(words, file=path))
 
-    def inside(self, node, name: str, text: Text, stand: Place | None) -> "_Meaning":
+    def inside(self, node, name: str, text: Text, call_place: Place | None) -> "_Resolver":
         if name in self.outer:
             raise self.text.error(f"{shorten(text.file, 100)} stands for itself here, without an end", node)
         if len(self.outer) == DEEPEST:
             raise self.text.error(f"files and presets stand more than {DEEPEST} deep inside each other", node)
-        return _Meaning(text, self.presets, (*self.outer, name), stand)
+        return _Resolver(text, self.presets, (*self.outer, name), call_place)
 
     def preset(self, call: Call) -> Iterator[Layer]:
         preset = self.presets[call.name]
         extra = any(argument.name and argument.name not in preset.options for argument in call.arguments)
         more = CONVOLUTION_OPTIONS if extra and takes_convolution_options(preset) else ()
         given = bind(self.text, call, Signature(tuple(preset.options), {**dict.fromkeys(more), **preset.options}))
-        over = {name: (self.text, given[name]) for name in given if name not in preset.options}
+        overrides = {name: (self.text, given[name]) for name in given if name not in preset.options}
         words, written = "", []  # and which of the words the user wrote
         for literal, option in preset.pieces():
             words += literal
             if option in given:
                 node = given[option].value
                 written.append((len(words), len(words) + node.end - node.start, given[option]))
-                words += self.text.words[node.start : node.end]
+                words += self.text.content[node.start : node.end]
             elif option:
                 words += preset.default(option)
         name = f"preset {call.name}"
         inner = self.inside(call, name, Text(words, name, self.text.folder), self.place(call))
         try:
             calls = _read(words, name)
-            yield from (inner.layer(call, over) for call in calls) if over else inner.layers(calls)
+            yield from (inner.layer(call, overrides) for call in calls) if overrides else inner.layers(calls)
         except PipelineError as error:
             for start, end, node in written if error.text is words else ():
                 if error.start < end and start < error.end:
@@ -364,7 +364,7 @@ def _is_printed_only(argument: Argument, entry: Entry) -> bool:
     return expected is not None and isinstance(argument.value, Constant) and argument.value.value == expected
 
 
-def _tidy(name: str, rest: tuple, values: dict) -> tuple[tuple, tuple]:
+def _canonical(name: str, rest: tuple, values: dict) -> tuple[tuple, tuple]:
     """The arguments as a Layer holds them, so that those that mean the same are equal, as are then the layers.
 
     What PyTorch requires stands without a name; of the rest, in PyTorch's order, what is no default. A pair of equal

@@ -359,11 +359,11 @@ def _learnt(
 
     ``tensors`` are the arguments: None and True for PyTorch's own numbers, False for no bias, or Given.
     """
-    given = {name: one for name, one in tensors.items() if isinstance(one, Given)}
-    for name, one in given.items():
+    given = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, Given)}
+    for name, tensor in given.items():
         if not has:
             raise ArgumentError(name, f"goes with {flag_name}=True")
-        check_shape(one, name, shape)
+        check_shape(tensor, name, shape)
     bias = tensors.get("bias", True)
     none = ("bias",) if not isinstance(bias, Given) and not flag(bias, "bias") else ()
     return tuple(name for name in tensors if has and name not in none), given

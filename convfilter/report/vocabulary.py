@@ -148,7 +148,7 @@ def _know(text: str, known: dict, most: int | None = None) -> None:
         return
     if most is not None and len(found.matrices[0]) > most:
         return
-    given = {name: value(words, one.value) for name, one in bind(words, call, expected).items()}
+    given = {name: value(words, argument.value) for name, argument in bind(words, call, expected).items()}
     values = [given.get(name, default) for name, default in expected.defaults.items()]
     matrices = [[[_shorten(number) for number in row] for row in matrix] for matrix in found.matrices]
     known.setdefault((call.name, *values), {"name": call.name, "text": text, "values": values, "matrices": matrices})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from convfilter.errors import InputError, UsageError, escape
 from convfilter.files.targets import check_ending
-from convfilter.gray.scale import Shade, describe_scale, join_ranges
+from convfilter.gray.scale import Shade, common_ends, describe_scale, join_ranges
 from convfilter.images import png_keys
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.budget import predict
@@ -154,9 +154,10 @@ def compare(
 
 def describe(rows: Sequence[Compared], options: Options) -> str:
     """Return what is black and what is white in a comparison."""
-    ends = {(shade.scale.black, shade.scale.white) for row in rows for shade in row.shades}
     scale = "row" if options.scale == "layer" else options.scale or "run"
-    return describe_scale(options.levels, scale, options.white, ends.pop() if len(ends) == 1 else None)
+    return describe_scale(
+        options.levels, scale, options.white, common_ends(shade for row in rows for shade in row.shades)
+    )
 
 
 def draw_comparison(rows: Sequence[Compared], picture: "Picture", options: Options, title: str, file: BinaryIO) -> None:

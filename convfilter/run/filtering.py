@@ -13,7 +13,7 @@ from convfilter.engine.memory import memory_errors
 from convfilter.errors import InputError, OutputError, escape
 from convfilter.files.destination import find_destination
 from convfilter.files.existing import is_foreign, is_ours, is_whole
-from convfilter.files.transaction import OutputWriter
+from convfilter.files.transaction import OutputWriter, exists
 from convfilter.files.walk import Problem, Source
 from convfilter.images import png_keys
 from convfilter.language.pipeline import Pipeline
@@ -274,12 +274,6 @@ class Filtering:
             streams.write_out(held.getbuffer())
         except (OSError, ValueError) as error:
             raise OutputError(f"standard output: {getattr(error, 'strerror', None) or error}", fatal=True) from None
-
-
-def exists(path: str, *, is_foreign: bool = False) -> OutputError:
-    """Return the error of an output that is there and stays, whether convfilter has made it or somebody else."""
-    words = "convfilter has not made it; --force replaces it" if is_foreign else "--no-clobber keeps it"
-    return OutputError(f"{escape(path)}: exists, and {words}", kind="exists")
 
 
 def attempt(entry: Source | Problem, function: Callable[[], Result]) -> Result:

@@ -74,7 +74,7 @@ def read_picture(image: str, options: Options, predict: Callable[["Header"], int
         raise InputError(f"{escape('standard input' if image == '-' else image)}: {error}") from None
 
 
-def write_file(path: str, write: Callable[[BinaryIO], None], *, no_clobber: bool) -> None:
+def write_file(path: str, write: Callable[[BinaryIO], object], *, no_clobber: bool) -> None:
     """Write one file whole or not at all, or standard output where the path is "-".
 
     Raises:
@@ -85,6 +85,6 @@ def write_file(path: str, write: Callable[[BinaryIO], None], *, no_clobber: bool
         write(held)
         streams.write_out(held.getbuffer())
         return
-    with OutputWriter(no_clobber=no_clobber).transaction() as batch:
-        write(cast(BinaryIO, batch.open(find_target(path))))  # it has of one what writers call
-        batch.commit()
+    with OutputWriter(no_clobber=no_clobber).transaction() as files:
+        write(cast(BinaryIO, files.open(find_target(path))))  # it has of one what writers call
+        files.commit()

@@ -321,11 +321,10 @@ class Options:
                 raise UsageError(f"--recombine makes one picture of all three channels; leave out {option}")
         if self.suffix == ".npy":
             raise UsageError("--recombine makes a picture, and npy holds numbers; choose one of them")
-        shapes = [layer.effect for layer in pipeline.layers]
         count = self.channels_in
-        for number, effect in enumerate(shapes):
-            count = effect.channels(count)
-            if count != 3 and (self.steps or number == len(shapes) - 1):
+        for number, layer in enumerate(pipeline.layers):
+            count = layer.effect.channels(count)
+            if count != 3 and (self.steps or number == len(pipeline.layers) - 1):
                 where = f"layer {number} gives" if self.steps else "the pipeline gives"
                 raise UsageError(f"--recombine makes a colour picture of three channels, and {where} {count}")
 

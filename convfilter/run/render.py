@@ -1,6 +1,6 @@
 """One picture through the network: activations out, and how each channel of them is written."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -15,7 +15,7 @@ from convfilter.explain.channel_names import channel_names
 from convfilter.gray.norm import GrayScale
 from convfilter.gray.quantise import level_type, quantise
 from convfilter.gray.rounding import rounding_noise
-from convfilter.gray.scale import Shade, describe_scale, join_ranges, shade_channels
+from convfilter.gray.scale import Shade, common_ends, describe_scale, join_ranges, shade_channels
 from convfilter.images import png, png_keys
 from convfilter.images.reader import Picture
 from convfilter.language.pipeline import Pipeline
@@ -94,26 +94,28 @@ class Renderer:
                 for _, output in self.activations(picture)
                 for ends in choose(self.ranges(picture, output), options)
             )
-        figure = self.figure_of_steps(picture, title, shared) if options.grid and options.steps else None
+        figure = None
+        if options.grid and options.steps:
+            common = self.norm.scale(*shared, options.white) if shared else None
+            figure = self.start_figure(picture, title, common and (common.black, common.white))
         scales = [
             GrayScale(-mean / std, (options.white - mean) / std, self.norm.mode == "abs")
             for mean, std in zip(options.inputs.mean, options.inputs.std, strict=True)
         ]  # the input's
-        notes: list[str] = []
+        notes: tuple[str, ...] = ()
         for layer, output in self.activations(picture):
             shades = self.shades(picture, layer, self.ranges(picture, output), shared, scales)
             scales = [shade.scale for shade in shades]
             shades = choose(shades, options)
             if not options.grid or options.keep:
                 yield from self.singles(layer, output, shades)
-            elif options.grid:
+            else:
                 notes += self.notes(layer, shades)
-            if figure:
+            if options.grid:
+                figure = figure or self.start_figure(picture, title, common_ends(shades))
                 self.add_row(figure, picture, layer, output, shades)
-            if options.grid and (not figure or layer == len(self.pipeline.layers) - 1):
-                write = self.write_figure(figure) if figure else self.figure(picture, layer, output, shades, title)
-                ranges = tuple((shade.low, shade.high) for shade in shades)
-                yield Rendered(layer, None, output.shape, ranges, tuple(notes), write)
+                if layer == len(self.pipeline.layers) - 1:
+                    yield Rendered(layer, None, output.shape, _ranges(shades), notes, self.write_figure(figure))
 
     def activations(self, picture: Picture) -> Iterator[tuple[int, tiles.Output | Activation]]:
         """Yield each layer that is to be written, counted from 0, with what comes out of it."""
@@ -163,88 +165,51 @@ class Renderer:
 
     def singles(self, layer: int, output: tiles.Output | Activation, shades: list[Shade]) -> Iterator[Rendered]:
         """Yield one output a channel: its bands as they are made where it is the only one, else all kept as pixels."""
-        bits, count = self.options.bits, output.shape[0]
-        if self.options.recombine:
-            yield self.colour(layer, output, shades)
-            return
-        if self.options.suffix == ".npy":
-            floats = output.floats()
-            rows = [[floats[shade.channel]] for shade in shades]
-        elif count == 1:
-            rows = [(band[0] for band in self.bands(output, shades))]
-        else:
-            pixels = np.empty(output.shape, level_type(bits))
-            top = 0
-            for band in self.bands(output, shades):
-                pixels[:, top : top + band.shape[1]] = band
-                top += band.shape[1]
-            rows = [[pixels[shade.channel]] for shade in shades]
-        for shade, bands in zip(shades, rows, strict=True):
-            notes = self.notes(layer, [shade])
-            write = self.single(layer, output.shape, shade, bands)
-            yield Rendered(layer, shade.channel, output.shape, ((shade.low, shade.high),), notes, write)
-
-    def colour(self, layer: int, output: tiles.Output | Activation, shades: list[Shade]) -> Rendered:
-        """Return the one output that a layer's three channels are as red, green and blue."""
-        _, height, width = output.shape
-        text = {
-            png_keys.CHANNEL: "RGB",
-            png_keys.BLACK: repr(shades[0].scale.black),
-            png_keys.WHITE: repr(shades[0].scale.white),
-        }
-
-        def write(file: BinaryIO, source: Mapping[str, str]) -> None:
+        shape, is_npy = output.shape, self.options.suffix == ".npy"
+        if self.options.recombine:  # one output of all three channels
             rows = (np.moveaxis(band, 0, -1) for band in self.bands(output, shades))
-            self.write_png(file, rows, width, height, layer, text | source, bits=self.options.bits, channels=3)
+            write = self.write_pixels(layer, "RGB", shades[0].scale, rows, shape)
+            yield Rendered(layer, 0, shape, _ranges(shades), self.notes(layer, shades), write)
+            return
+        if is_npy:
+            channels = output.floats()
+        elif shape[0] > 1:
+            channels, top = np.empty(shape, level_type(self.options.bits)), 0
+            for band in self.bands(output, shades):
+                channels[:, top : top + band.shape[1]] = band
+                top += band.shape[1]
+        for shade in shades:
+            if is_npy:
+                write = _write_floats(channels[shade.channel])
+            else:
+                rows = [channels[shade.channel]] if shape[0] > 1 else (band[0] for band in self.bands(output, shades))
+                write = self.write_pixels(layer, str(shade.channel), shade.scale, rows, shape)
+            yield Rendered(layer, shade.channel, shape, _ranges([shade]), self.notes(layer, [shade]), write)
 
-        ranges = tuple((shade.low, shade.high) for shade in shades)
-        return Rendered(layer, 0, output.shape, ranges, self.notes(layer, shades), write)
-
-    def single(self, layer: int, shape, shade: Shade, bands) -> Write:
-        """Return how one channel is written: as a PNG, or as numbers."""
-
-        def write(file: BinaryIO, source: Mapping[str, str]) -> None:
-            if self.options.suffix == ".npy":
-                np.lib.format.write_array(file, np.ascontiguousarray(bands[0]), allow_pickle=False)
-                return
-            text = {
-                png_keys.CHANNEL: str(shade.channel),
-                png_keys.BLACK: repr(shade.scale.black),
-                png_keys.WHITE: repr(shade.scale.white),
-            }
-            self.write_png(file, bands, shape[2], shape[1], layer, text | source, bits=self.options.bits)
-
-        return write
-
-    def figure(self, picture: Picture, layer: int, output: tiles.Output | Activation, shades: list[Shade], title: str):
-        """Return how the contact sheet of one layer is written: the input, then every channel."""
+    def write_pixels(self, layer: int, channel: str, scale: GrayScale, rows: Iterable[np.ndarray], shape) -> Write:
+        """Return how bands of rows are written as a PNG: of a ``channel``'s number, or "RGB"."""
 
         def write(file: BinaryIO, source: Mapping[str, str]) -> None:
-            ends = {(shade.scale.black, shade.scale.white) for shade in shades}
-            note = describe_scale(
-                self.norm, self.options.scale or "channel", self.options.white, ends.pop() if len(ends) == 1 else None
+            text = {png_keys.CHANNEL: channel, png_keys.BLACK: repr(scale.black), png_keys.WHITE: repr(scale.white)}
+            png.write_png(
+                file,
+                rows,
+                shape[2],
+                shape[1],
+                bits=self.options.bits,
+                channels=3 if channel == "RGB" else 1,
+                text=self.texts(layer, text | source),
+                level=self.options.compress,
+                workers=self.threads,
             )
-            rows = plan_rows(self.pipeline, picture.shape, self.options)
-            texts = {"title": title, "subtitle": self.text(layer), "note": note}
-            figure = self.add_kernels(Figure(picture, rows, self.options, **texts))
-            self.add_row(figure, picture, layer, output, shades)
-            self.write_figure(figure)(file, source)
 
         return write
 
-    def figure_of_steps(self, picture: Picture, title: str, shared: tuple[float, float] | None) -> Figure:
-        """Return a contact sheet that has a row for each layer, which are still to be drawn."""
+    def start_figure(self, picture: Picture, title: str, ends: tuple[float, float] | None) -> Figure:
+        """Return a contact sheet whose channels are still to be drawn; ``ends`` are all channels' black and white."""
+        note = describe_scale(self.norm, self.options.scale or "channel", self.options.white, ends)
         rows = plan_rows(self.pipeline, picture.shape, self.options)
-        scale = self.norm.scale(*shared, self.options.white) if shared else None
-        note = describe_scale(
-            self.norm, self.options.scale or "channel", self.options.white, scale and (scale.black, scale.white)
-        )
-        return self.add_kernels(
-            Figure(picture, rows, self.options, title=title, subtitle=str(self.pipeline), note=note)
-        )
-
-    def add_kernels(self, figure: Figure) -> Figure:
-        """Draw the first layer's kernels, if ``plan_rows`` has a row for them, and return the sheet."""
+        figure = Figure(picture, rows, self.options, title=title, subtitle=str(self.pipeline), note=note)
         if shows_kernels(self.pipeline, self.options):
             kernels = self.network[0].weight.numpy()
             figure.add_kernels(choose(list(enumerate(kernels)), self.options))
@@ -281,17 +246,22 @@ class Renderer:
             if shade.scale.flat
         )
 
-    def text(self, layer: int) -> str:
-        return str(Pipeline(self.pipeline.layers[: layer + 1]))
-
-    def write_png(self, file: BinaryIO, rows, width: int, height: int, layer: int, text: dict, **kind) -> None:
-        """Write rows with the texts that say where they come from."""
-        texts = self.texts(layer, text)
-        png.write_png(file, rows, width, height, text=texts, level=self.options.compress, workers=self.threads, **kind)
-
     def texts(self, layer: int, text: Mapping[str, str]) -> dict[str, str]:
         """Return the texts of an output of a layer: where it comes from, and those given; none without metadata."""
         if not self.options.metadata:
             return {}
         texts = {**write_texts(self.pipeline, self.options, layer), **text}
         return {key: value for key, value in texts.items() if value}
+
+
+def _write_floats(values: np.ndarray) -> Write:
+    """Return how one channel is written as numbers."""
+
+    def write(file: BinaryIO, source: Mapping[str, str]) -> None:
+        np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)
+
+    return write
+
+
+def _ranges(shades: list[Shade]) -> tuple[tuple[float, float], ...]:
+    return tuple((shade.low, shade.high) for shade in shades)

@@ -69,15 +69,15 @@ def failure(source: str, error: Exception) -> Result:
     trace, kind = "", getattr(error, "kind", "bug")
     match error:
         case PipelineError():
-            words, kind = error.reason, "pipeline"
+            message, kind = error.reason, "pipeline"
         case ConvfilterError():
-            words = str(error)
+            message = str(error)
         case MemoryError():
-            words, kind = "there is not enough memory for it", "memory"
+            message, kind = "there is not enough memory for it", "memory"
         case OSError():
-            words, kind = error.strerror or str(error), kind_of(error)
+            message, kind = error.strerror or str(error), kind_of(error)
         case _:
-            said = " ".join(str(error).split())[:300]
-            words = f"a fault in convfilter, please report it with what -vv shows: {type(error).__name__}: {said}"
+            reason = " ".join(str(error).split())[:300]
+            message = f"a fault in convfilter, please report it with what -vv shows: {type(error).__name__}: {reason}"
             trace = "".join(traceback.format_exception(error))
-    return Result(source, "failed", error=words, kind=kind, fatal=getattr(error, "fatal", False), traceback=trace)
+    return Result(source, "failed", error=message, kind=kind, fatal=getattr(error, "fatal", False), traceback=trace)

@@ -153,10 +153,10 @@ class _Worker:
         try:
             with filtering.budget.share() as share:
                 self.channel.send((source, file, paths, token))
-                while (said := self.channel.receive())[0] == "take":
-                    share.take(said[1])
+                while (message := self.channel.receive())[0] == "take":
+                    share.take(message[1])
                     self.channel.send(None)
-                result, written = said[1]
+                result, written = message[1]
                 if written:
                     filtering.writer.rename(written)
                 return result
@@ -261,8 +261,8 @@ def _work(channel: Channel, filtering: Filtering) -> NoReturn:
             sys.modules["torch"].set_num_threads(1)
         while True:
             source, file, paths, writer.token = channel.receive()
-            for one in writer.left:
-                one.let_go()
+            for output in writer.left:
+                output.let_go()
             writer.written, writer.left = [], []
             result = attempt(source, partial(filtering.write, source, file, paths))
             channel.send(("done", (result, writer.written)))

@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from convfilter.errors import ConvfilterError
 from convfilter.warm import protocol
-from convfilter.warm.worker import BEGUN, read_told, work
+from convfilter.warm.worker import BEGUN, read_reports, work
 
 IDLE = 15 * 60  # seconds without a call after which it ends
 LOOK = 60  # seconds between two looks at what is installed
@@ -30,11 +30,11 @@ class WarmError(ConvfilterError):
     """There can be no warm process; the message says why."""
 
 
-def start(path: str, *, load: Callable[[], None], run: Callable[[], int], leash: int | None = None) -> int:
+def start(path: str, *, load: Callable[[], None], run: Callable[[], int], owner_pipe: int | None = None) -> int:
     """Start a warm process that listens at this path, and return its process number once it answers.
 
-    ``load`` imports all that a call needs, and ``run`` is the program. With a ``leash``, the reading end of a pipe, it
-    ends when nobody has the writing end any more, and removes the folder of its socket.
+    ``load`` imports all that a call needs, and ``run`` is the program. ``owner_pipe`` is the reading end of a pipe:
+    when nobody has the writing end any more, the process ends, and removes the folder of its socket.
 
     Raises:
         WarmError: it cannot be started; the message says why.
@@ -44,12 +44,12 @@ def start(path: str, *, load: Callable[[], None], run: Callable[[], int], leash:
     child = os.fork()
     if not child:
         os.close(reader)
-        _become_warm(path, writer, leash, load, run)
+        _become_warm(path, writer, owner_pipe, load, run)
     os.close(writer)
     os.waitpid(child, 0)
     with open(reader, "rb") as pipe:
-        said = pipe.read()
-    number, _, reason = said.decode(errors="replace").partition(" ")
+        message = pipe.read()
+    number, _, reason = message.decode(errors="replace").partition(" ")
     if reason or not number:
         raise WarmError(f"the warm process could not be started: {reason or 'it was ended while it was loading'}")
     return int(number)
@@ -67,7 +67,7 @@ def _prepare_folder(folder: str) -> None:
         raise WarmError(f"{folder}: must be a folder that only you can enter (mode 0700); remove it or set TMPDIR")
 
 
-def _become_warm(path: str, writer: int, leash: int | None, load, run) -> NoReturn:
+def _become_warm(path: str, writer: int, owner_pipe: int | None, load, run) -> NoReturn:
     """Be the warm process, in a session of its own; tell the pipe its process number, or a 0 and what went wrong."""
     os.setsid()
     if os.fork():
@@ -78,14 +78,14 @@ def _become_warm(path: str, writer: int, leash: int | None, load, run) -> NoRetu
         null = os.open(os.devnull, os.O_RDWR)
         for number in range(3):
             os.dup2(null, number)
-        keep = {0, 1, 2, writer, leash}
+        keep = {0, 1, 2, writer, owner_pipe}
         for fd in (fd for fd in map(int, os.listdir("/dev/fd")) if fd not in keep):
             with contextlib.suppress(OSError):
                 os.close(fd)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTSTP, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)  # what a terminal sends is for its own
         with _locked(path):
-            server = Server(path, run, leash)
+            server = Server(path, run, owner_pipe)
             load()
             server.listen()
             os.write(writer, b"%d" % os.getpid())
@@ -116,8 +116,8 @@ def _locked(path: str) -> Iterator[None]:
 class Server:
     """Listens at a path, and forks a worker for each call; ``serve`` ends when nobody needs it any more."""
 
-    def __init__(self, path: str, run: Callable[[], int], leash: int | None) -> None:
-        self.path, self.run, self.leash = path, run, leash
+    def __init__(self, path: str, run: Callable[[], int], owner_pipe: int | None) -> None:
+        self.path, self.run, self.owner_pipe = path, run, owner_pipe
         self.same = protocol.describe_process()  # before the libraries are loaded, which may add to the environment
         self.installed = [(file, _stamp(file)) for file in _installation()]
         self.begun, self.calls = time.time(), 0
@@ -136,18 +136,18 @@ class Server:
         self.listener.setblocking(False)
 
     def serve(self) -> None:
-        """Fork for each call, until a signal, 15 idle minutes, a change of the installation, or the leash's end."""
+        """Fork for each call, until a signal, 15 idle minutes, a changed installation, or the owner pipe's end."""
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
-        if self.leash is not None:
-            self.selector.register(self.leash, selectors.EVENT_READ, self.end)
+        if self.owner_pipe is not None:
+            self.selector.register(self.owner_pipe, selectors.EVENT_READ, self.end)
         woken, wake = _pipe()
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)  # it is the byte in the pipe that counts
         signal.signal(signal.SIGTERM, lambda number, frame: self.end())
         self.selector.register(woken, selectors.EVENT_READ, lambda: os.read(woken, 4096))
-        self.told, self.teller = _pipe()
-        self.selector.register(self.told, selectors.EVENT_READ, self.listen_to_workers)
+        self.reports, self.report_pipe = _pipe()
+        self.selector.register(self.reports, selectors.EVENT_READ, self.read_workers)
         last = time.monotonic()
         while self.workers or not self.ending:
             events = self.selector.select(LOOK)
@@ -183,7 +183,7 @@ class Server:
             if not child:
                 try:
                     signal.set_wakeup_fd(-1)
-                    work(sock, self.teller, self.same, state, self.run)
+                    work(sock, self.report_pipe, self.same, state, self.run)
                 finally:
                     os._exit(1)  # whatever happens, there is one warm process
             self.workers[child], sock = sock, None
@@ -193,11 +193,11 @@ class Server:
             if sock:
                 sock.close()
 
-    def listen_to_workers(self) -> None:
-        """Watch the calls whose workers have begun, and tell those whose workers have done all how they end."""
-        for child, word in read_told(self.told):
-            if word != BEGUN:
-                self.tell(child, word)
+    def read_workers(self) -> None:
+        """Watch the calls whose workers have begun, and tell those whose workers are done how they end."""
+        for child, status in read_reports(self.reports):
+            if status != BEGUN:
+                self.tell(child, status)
             elif self.workers.get(child):
                 self.calls += 1  # on its connection a call says no more: it can only be closed
                 self.selector.register(self.workers[child], selectors.EVENT_READ, partial(self.give_up, child))
@@ -210,14 +210,14 @@ class Server:
                 os.killpg(child, signal.SIGKILL)
 
     def reap(self) -> None:
-        """Take back what is left of workers that have ended; each call whose worker was killed is told so."""
+        """Take back what is left of workers that have ended; the calls of those that were killed learn of it."""
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 self.tell(ended[0], os.waitstatus_to_exitcode(ended[1]))
                 del self.workers[ended[0]]
 
     def tell(self, child: int, status: int) -> None:
-        """Tell a call how its worker has ended, if it is not told yet."""
+        """Tell a call how its worker has ended, if it does not know yet."""
         if sock := self.workers.get(child):
             self.workers[child] = None
             with contextlib.suppress(KeyError):
@@ -236,8 +236,8 @@ class Server:
         self.listener.close()
         self.listener = None
         os.unlink(self.path)
-        if self.leash is not None:
-            self.selector.unregister(self.leash)
+        if self.owner_pipe is not None:
+            self.selector.unregister(self.owner_pipe)
             shutil.rmtree(os.path.dirname(self.path), ignore_errors=True)
 
 

@@ -15,16 +15,16 @@ from convfilter import streams
 from convfilter.warm import protocol
 
 BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}  # which Python itself ignores, whatever it is started with
-BEGUN = -1  # told in an exit status's place
+BEGUN = -1  # reported in an exit status's place
 REFUSALS = (OSError, EOFError, ValueError, KeyError, TypeError)  # of what is asked, or of the system
 
 
-def work(sock, teller: int, same: dict, state: dict, run: Callable[[], int]) -> NoReturn:
+def work(sock, report_pipe: int, same: dict, state: dict, run: Callable[[], int]) -> NoReturn:
     """Take one message from the socket, and obey it; the process ends with it.
 
     ``same`` is the warm process's ``describe_process``, ``state`` the answer to "status", and ``run`` the program,
-    which finds its arguments in sys.argv and returns its exit status. ``teller`` is the end of a pipe on which the warm
-    process is told that the call has begun, and how it ends.
+    which finds its arguments in sys.argv and returns its exit status. ``report_pipe`` is the end of a pipe on which the
+    warm process learns that the call has begun, and how it ends.
     """
     try:
         request, descriptors = protocol.receive(sock)
@@ -34,8 +34,8 @@ def work(sock, teller: int, same: dict, state: dict, run: Callable[[], int]) -> 
         if protocol.differences(request["same"], same):
             raise ValueError("here the call would not be the same")
         os.setpgid(0, 0)  # with what it starts, it is stopped, continued and killed as one
-        tell(teller, BEGUN)
-        sock, teller = _place_descriptors(sock.detach(), teller, request["descriptors"], descriptors)
+        report(report_pipe, BEGUN)
+        sock, report_pipe = _place_descriptors(sock.detach(), report_pipe, request["descriptors"], descriptors)
         _take_over(request)
         sock.sendall(protocol.STARTED + os.getpid().to_bytes(4, "big"))
         sock.close()
@@ -44,32 +44,33 @@ def work(sock, teller: int, same: dict, state: dict, run: Callable[[], int]) -> 
             sock.sendall(protocol.REFUSED)
         os._exit(0)
     status = _run(run)
-    os.closerange(0, teller)  # all that others may wait for, and that the system would close only when it has taken
-    os.closerange(teller + 1, 1 << 16)  # back the memory, which takes it 10 ms
-    tell(teller, status)
+    # Others may wait for these, and the system would close them only when it has taken back the memory: 10 ms.
+    os.closerange(0, report_pipe)
+    os.closerange(report_pipe + 1, 1 << 16)
+    report(report_pipe, status)
     os._exit(status)
 
 
-def tell(teller: int, word: int) -> None:
-    """Tell the warm process that this worker has begun, or its exit status."""
-    os.write(teller, os.getpid().to_bytes(4, "big") + word.to_bytes(4, "big", signed=True))
+def report(report_pipe: int, status: int) -> None:
+    """Tell the warm process that this worker has BEGUN, or its exit status."""
+    os.write(report_pipe, os.getpid().to_bytes(4, "big") + status.to_bytes(4, "big", signed=True))
 
 
-def read_told(pipe: int) -> list[tuple[int, int]]:
-    """Return what workers have told: pairs of a process number and BEGUN or an exit status."""
+def read_reports(pipe: int) -> list[tuple[int, int]]:
+    """Return what workers have reported: pairs of a process number and BEGUN or an exit status."""
     data = os.read(pipe, 8 * 128)
     records = [data[start : start + 8] for start in range(0, len(data), 8)]
     return [(int.from_bytes(record[:4], "big"), int.from_bytes(record[4:], "big", signed=True)) for record in records]
 
 
-def _place_descriptors(sock: int, teller: int, numbers: list[int], received: list[int]):
+def _place_descriptors(sock: int, report_pipe: int, numbers: list[int], received: list[int]):
     """Enter the folder received, give the other descriptors their numbers, and close all else but the first two.
 
     They are returned, as socket and as number.
     """
     os.fchdir(received[0])
     above = max(numbers, default=2) + 1
-    lifted = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for fd in (sock, teller, *received[1:])]
+    lifted = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for fd in (sock, report_pipe, *received[1:])]
     first = 0
     for fd in sorted(lifted):
         os.closerange(first, fd)

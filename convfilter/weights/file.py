@@ -69,9 +69,9 @@ class WeightsFile:
 
     def hint(self, name: str, shape: tuple[int, ...] | None = None) -> str:
         """Return the sentence that names tensors near to a name, those of a ``shape`` first where one is given."""
-        alike = [one for one, tensor in self.tensors.items() if tensor.shape == shape]
+        alike = [known for known, tensor in self.tensors.items() if tensor.shape == shape]
         both = [*near(name, alike), *near(name, self.tensors)]
-        found = [escape(one) for one in dict.fromkeys(both)][:NEAR]
+        found = [escape(known) for known in dict.fromkeys(both)][:NEAR]
         return f"; near to it are {', '.join(found)}" if any(found) else "; its one tensor has no name"
 
     @cached_property
@@ -171,7 +171,7 @@ def _look(path: str, size: int, changed: int, place: str) -> WeightsFile:
     if not found.tensors:
         raise WeightsError("holds no tensor")
     short = shorten_names(tensor.name for _, tensor in found.tensors)
-    named = (replace(one, name=short[one.name], keys=(*found.opened, *keys)) for keys, one in found.tensors)
+    named = (replace(tensor, name=short[tensor.name], keys=(*found.opened, *keys)) for keys, tensor in found.tensors)
     tensors = {tensor.name: tensor for tensor in named}
     opened = ".".join(map(str, found.opened))
     return WeightsFile(path, kind, tensors, opened, found.left_out, size, changed)

@@ -61,16 +61,16 @@ def _walk(content: object) -> Iterator[tuple[Keys, View]]:
     seen, count = set(), 0
     waiting: list[tuple[Keys, object]] = [((), content)]
     while waiting:
-        keys, one = waiting.pop()
-        if isinstance(one, View):
+        keys, value = waiting.pop()
+        if isinstance(value, View):
             count += 1
             if count > MOST or sum(len(str(key)) + 1 for key in keys) > LONGEST:
                 raise WeightsError(f"holds more than {MOST:,} tensors, or names of more than {LONGEST:,} characters")
-            yield keys, one
-        elif isinstance(one, dict | list | tuple) and id(one) not in seen and len(keys) < DEEPEST:
-            seen.add(id(one))
-            items = one.items() if isinstance(one, dict) else enumerate(one)
-            waiting += reversed([((*keys, key), value) for key, value in items])
+            yield keys, value
+        elif isinstance(value, dict | list | tuple) and id(value) not in seen and len(keys) < DEEPEST:
+            seen.add(id(value))
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += reversed([((*keys, key), item) for key, item in items])
 
 
 def shorten_names(names: Iterable[str]) -> dict[str, str]:
@@ -84,7 +84,7 @@ def shorten_names(names: Iterable[str]) -> dict[str, str]:
     """
     short = {name: name.replace(COMPILED, "") for name in names}
     while short and all(name.startswith(PARALLEL) for name in short.values()):
-        short = {name: one.removeprefix(PARALLEL) for name, one in short.items()}
+        short = {name: shown.removeprefix(PARALLEL) for name, shown in short.items()}
     if len(set(short.values())) < len(short):
         raise WeightsError(f"holds two tensors of one name, once {COMPILED} and {PARALLEL} are left off")
     return short

@@ -40,7 +40,7 @@ def read_zip(file: BinaryIO, members: dict[str, Member]) -> Found:
         file.seek(order.start)
     big = order is not None and file.read(len(BIG)) == BIG
     start = len(folder) + len("data/")
-    places = {name[start:]: (one.start, one.size) for name, one in members.items() if name.startswith(f"{folder}data/")}
+    places = {name[start:]: (m.start, m.size) for name, m in members.items() if name.startswith(f"{folder}data/")}
     return _placed(found, places, big)
 
 

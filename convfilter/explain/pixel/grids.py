@@ -46,8 +46,8 @@ def add_up(values: Sequence[float]) -> float:
 def write_grids(grids: Sequence[Grid], signs: Sequence[str], width: int) -> list[str]:
     """Return lines of at most ``width`` characters that show matrices of one size, with the signs between them.
 
-    They stand side by side where there is room, else below each other. Of large ones a part is shown, which is said;
-    so is what the part of the last one that is not shown adds up to, where the signs end in "=".
+    They stand side by side where they fit, else below each other. Of large ones a part is shown, and the last line says
+    so, and where the signs end in "=" what the rest of the last matrix adds up to.
 
     >>> window, kernel = (Grid(title, ((Cell(a), Cell(b)),)) for title, a, b in (("window", 3, 40), ("kernel", 1, -1)))
     >>> for line in write_grids([window, kernel, Grid("products", ((Cell(3), Cell(-40)),))], "*=", 80):
@@ -65,10 +65,10 @@ def write_grids(grids: Sequence[Grid], signs: Sequence[str], width: int) -> list
             cut = [_cut(grid, tall, broad) for grid in grids]
             lines = place(cut, signs, width)
             if lines:
-                said = f"(only {tall}x{broad} of {high}x{wide} is shown"
+                note = f"(only {tall}x{broad} of {high}x{wide} is shown"
                 if signs[-1:] == "=":
-                    said += f"; the other products add up to {show(grids[-1].total - cut[-1].total)}"
-                return [*lines, *textwrap.wrap(said + ")", width)]
+                    note += f"; the other products add up to {show(grids[-1].total - cut[-1].total)}"
+                return [*lines, *textwrap.wrap(note + ")", width)]
     raise ValueError(f"nothing fits in {width} columns")
 
 

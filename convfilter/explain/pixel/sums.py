@@ -46,8 +46,8 @@ def transpose(layer: Layer, conv: nn.ConvTranspose2d, view: View, place: Place) 
     for c in range(group * inputs, (group + 1) * inputs):
         kernel = conv.weight[c, local][i][:, j].tolist()
         pairs[c] = view.window(c, ys, xs), _cells(kernel)
-    said = f"input pixels that add to this one: {span(ys, xs)}; kernel rows {_list(i)}, columns {_list(j)}"
-    return _add_up(pairs, bias, middle(0, ys, xs, view), said)
+    heading = f"input pixels that add to this one: {span(ys, xs)}; kernel rows {_list(i)}, columns {_list(j)}"
+    return _add_up(pairs, bias, middle(0, ys, xs, view), heading)
 
 
 def blend(layer: Layer, module: nn.Upsample, view: View, place: Place) -> Working:
@@ -71,7 +71,7 @@ def blend(layer: Layer, module: nn.Upsample, view: View, place: Place) -> Workin
 
 
 def _add_up(
-    pairs: dict[int, tuple[Cells, Cells]], bias: float | None, middle: Place, said: str, weights: str = "kernel"
+    pairs: dict[int, tuple[Cells, Cells]], bias: float | None, middle: Place, heading: str, weights: str = "kernel"
 ) -> Working:
     """A window times a kernel for each input channel: those that add most as matrices, more as numbers."""
     grids = {}
@@ -85,11 +85,11 @@ def _add_up(
     sums = {c: some[2].total for c, some in grids.items()}
     order = sorted(sums, key=lambda c: (-abs(sums[c]), c))
     total = add_up([*sums.values()])
-    lines = [said]
+    lines = [heading]
     if len(sums) > 1:
         listed = ", ".join(f"{c}: {show(sums[c])}" for c in sorted(order[:LISTED]))
-        rest = order[LISTED:]
-        more = f", the other {len(rest)}: {show(add_up([sums[c] for c in rest]))}" if rest else ""
+        others = order[LISTED:]
+        more = f", the other {len(others)}: {show(add_up([sums[c] for c in others]))}" if others else ""
         lines.append(f"sums by input channel: {listed}{more}")
     if bias is None:
         lines.append(f"sum of the products: {show(total)}")
@@ -103,12 +103,12 @@ def _add_up(
 def _taps(axis: Transposed, at: int, n: int) -> tuple[list[int], list[int]]:
     """The inputs that add to output ``at``, and which of the kernel's weights each does it by."""
     inputs, taps = [], []
-    for one in range(max(0, axis.reach(at, at + 1, n)[0]), n):
-        tap, rest = divmod(at + axis.padding - one * axis.stride, axis.dilation)
+    for place in range(max(0, axis.reach(at, at + 1, n)[0]), n):
+        tap, remainder = divmod(at + axis.padding - place * axis.stride, axis.dilation)
         if tap < 0:
             break
-        if not rest and tap < axis.size:
-            inputs.append(one)
+        if not remainder and tap < axis.size:
+            inputs.append(place)
             taps.append(tap)
     return inputs, taps
 

@@ -20,7 +20,7 @@ from convfilter.language.resolve import Layer
 from convfilter.layers.entry import Computes
 from convfilter.layers.shapes import Shape
 
-LISTED = 8  # other channels whose values are told
+LISTED = 8  # other channels whose values are shown
 ARITHMETIC = {
     Computes.CONVOLUTION: convolve,
     Computes.TRANSPOSED: transpose,
@@ -136,19 +136,19 @@ def _body(step: Step, last: bool, width: int, indent: str) -> Iterator[str]:
     shape = "x".join(map(str, step.shape))
     channel = f" of channel {step.place.channel}" if step.shape[0] > 1 else ""
     yield from wrap(f"pixel {step.place}{channel} of its output, {shape}: {show(step.value)}")
-    first, *rest = step.working.lines
+    first, *others = step.working.lines
     yield from wrap(first)
     for grids, signs in step.working.equations:
         yield ""
         yield from (indent + line for line in write_grids(grids, signs, width - len(indent)))
     if step.working.equations:
         yield ""
-    for text in rest:
+    for text in others:
         yield from wrap(text)
-    others = [f"{c}: {show(x)}" for c, x in enumerate(step.column) if c != step.place.channel]
-    if last and others:
-        more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
-        yield from wrap(f"other channels here: {', '.join(others[:LISTED])}{more}")
+    values = [f"{c}: {show(x)}" for c, x in enumerate(step.column) if c != step.place.channel]
+    if last and values:
+        more = f" and {len(values) - LISTED} more" if len(values) > LISTED else ""
+        yield from wrap(f"other channels here: {', '.join(values[:LISTED])}{more}")
 
 
 def _check(place: Place, shape: Shape) -> None:
