@@ -66,14 +66,20 @@ class LibraryError(ConvfilterError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean NAME?"`` with the nearest known name, or an empty string.
+    """Return ``"; did you mean NAME?"`` with the nearest known name, or those that begin with it, or nothing.
 
     >>> did_you_mean("Relu", ["ReLU", "ELU", "Tanh"])
     '; did you mean ReLU?'
+    >>> did_you_mean("sobel", ["sobel_y", "sobel_x", "box"])
+    '; did you mean sobel_x or sobel_y?'
     """
     if len(name) > 60:
         return ""
     lower = {k.lower(): k for k in sorted(known, reverse=True)}
+    family = sorted(k for k in lower if k.startswith(f"{name.lower()}_"))
+    if 1 < len(family) < 5 and name.lower() not in lower:
+        *others, last = (lower[k] for k in family)
+        return f"; did you mean {', '.join(others)} or {last}?"
     near = get_close_matches(name.lower(), lower, n=1, cutoff=0.7)
     if not near and len(name) > 1:  # a part of it, in whole words
         near = sorted((k for k in lower if k.startswith(name.lower()) or k.endswith(f"_{name.lower()}")), key=len)

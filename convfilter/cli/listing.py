@@ -30,13 +30,27 @@ def sentence(function) -> str:
     return (inspect.getdoc(function) or "").partition("\n")[0].replace("``", "")
 
 
-def list_presets(presets) -> str:
+def list_presets(presets: Mapping[str, Preset]) -> str:
     """Return a line a preset: its name, its options, what it does, and the pipeline that it stands for."""
     rows = []
     for name, preset in presets.items():
         options = " ".join(f"--{key.replace('_', '-')}" for key in preset.options)
         rows += [(name, f"{preset.help}{f' [{options}]' if options else ''}"), ("", _list_pipeline(name, preset))]
     return _columns(rows)
+
+
+def show_preset(name: str, presets: Mapping[str, Preset]) -> str:
+    """Return one preset as ``list_presets`` does.
+
+    Raises:
+        UsageError: there is no preset of that name.
+    """
+    if name not in presets:
+        hint = f"; it is a kernel: convfilter kernels {name}" if name in kernels.KERNELS else ""
+        hint = hint or (f"; it is a layer: convfilter layers {name}" if name in LAYERS else did_you_mean(name, presets))
+        hint = hint or "; 'convfilter presets' lists them all"
+        raise UsageError(f"there is no preset {escape(shorten(name))!r}{hint}")
+    return list_presets({name: presets[name]})
 
 
 def _list_pipeline(name: str, preset: Preset) -> str:

@@ -370,10 +370,17 @@ def export(
 
 
 @cli.command()
+@click.argument("name", required=False, type=options.one_of(lambda: PRESETS))
 @click.pass_context
-def presets(ctx: click.Context) -> None:
-    """List the presets: what each does, its options, and its pipeline."""
-    click.echo(listing.list_presets(ctx.find_root().command.presets(ctx.find_root())))
+def presets(ctx: click.Context, name: str | None) -> None:
+    """List the presets, or show one: what it does, its options, and its pipeline.
+
+    \b
+    Examples:
+      convfilter presets blur
+    """
+    known = ctx.find_root().command.presets(ctx.find_root())
+    click.echo(listing.show_preset(name, known) if name else listing.list_presets(known))
 
 
 @cli.command()
@@ -417,7 +424,7 @@ def weights(file: str, as_json: bool) -> None:
     click.echo(json.dumps(listing.weights_to_dict(file)) if as_json else listing.show_weights(file))
 
 
-@cli.command()
+@cli.command(short_help="How PNGs written by convfilter were made: pipeline, options, black and white.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
 def info(files: tuple[str, ...]) -> None:
     """Print what the PNGs written by convfilter say of how they were made: the pipeline, the options on which pixels
@@ -531,6 +538,9 @@ def _run(ctx: click.Context, pipeline: Pipeline, text: str, inputs: tuple[str, .
     files_from = kwargs.pop("files_from")
     if files_from is not None and inputs:
         raise UsageError(f"--files-from names the inputs; leave out {escape(inputs[0])}, or put it into the list")
+    if files_from is not None and is_picture(files_from):
+        shown = escape(files_from)
+        raise UsageError(f"--files-from {shown}: it is a picture, not a list of names; leave --files-from out")
     if kwargs.pop("code"):
         if files_from is not None:
             raise UsageError("--code prints a script for one picture; name it instead of --files-from")

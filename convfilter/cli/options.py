@@ -25,6 +25,7 @@ from convfilter.errors import ConvfilterError, escape
 from convfilter.language.grammar import Constant, Items, read_value
 from convfilter.language.presets import Preset, load_defaults
 from convfilter.language.resolve import CONVOLUTION_OPTIONS, takes_convolution_options
+from convfilter.run import option_values
 from convfilter.run.options import DEFAULTS, GROUPS, PICTURES_IN, PIPELINE, RUNNING, SETTINGS, flags
 
 
@@ -243,14 +244,16 @@ SHOW = option(RUNNING, "--show", is_flag=True,
 FILES_FROM = option(PICTURES_IN, "--files-from", metavar="FILE",
                     help="Read the inputs' names from FILE, or - for standard input, one a line; see -0.")  # fmt: skip
 
+PROGRESS = ("auto", "plain", "none")
+
 PRINTING = (
     option(RUNNING, "--json", "as_json", is_flag=True, help="Print one JSON object a picture instead of paths."),
     option(RUNNING, "-0", "--null", is_flag=True,
            help="Names end with NUL: those printed, for xargs -0, and those of --files-from, for find -print0."),
     SHOW,
     CODE,
-    option(RUNNING, "--progress", type=click.Choice(["auto", "plain", "none"]), default="auto", show_default=True,
-           help="auto: a bar on a terminal; plain: a line a minute."),
+    option(RUNNING, "--progress", type=Checked(option_values.one_of(PROGRESS), PROGRESS), default="auto",
+           show_default=True, help="auto: a bar on a terminal; plain: a line a minute."),
     option(RUNNING, "--log", metavar="FILE",
            help="Append a line a picture to FILE: time, status, seconds, source, and outputs or what was wrong."),
     option(RUNNING, "-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error."),

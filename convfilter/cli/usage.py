@@ -9,9 +9,11 @@ import click
 
 from convfilter.errors import UsageError, did_you_mean, escape, shorten, tidy
 from convfilter.language.grammar import PICTURES
-from convfilter.language.presets import Preset
+from convfilter.language.presets import PRESETS, Preset
+from convfilter.language.resolve import CONVOLUTION_OPTIONS
 from convfilter.layers.catalogue import LAYERS
 from convfilter.layers.kernels import KERNELS
+from convfilter.layers.other_names import HINTS
 
 DASHES = "‐‑‒–—―−"  # which programs put in place of the - of an option
 QUOTES = "“”„‟‘’‚‛«»"
@@ -50,7 +52,38 @@ OTHER_FLAGS: Mapping[str, tuple[str, ...]] = {
     "channel": ("--channels",),
     "input": ("--image",),
     "picture": ("--image",),
+    "grayscale": ("--mode L",),
+    "greyscale": ("--mode L",),
+    "display": ("--show",),
+    "view": ("--show",),
+    "save": ("--output",),
+    "folder": ("--output",),
+    "dir": ("--output",),
+    "dest": ("--output",),
+    "num-workers": ("--jobs",),
+    "type": ("--format",),
+    "ext": ("--format",),
+    "suffix": ("--format",),
+    "quality": ("--compress",),
+    "model": ("--weights",),
+    "checkpoint": ("--weights",),
+    "layer": ("--until",),
+    "activations": ("--steps",),
+    "all-layers": ("--steps",),
+    "montage": ("--grid",),
+    "sheet": ("--grid",),
+    "subfolders": ("--recursive",),
+    "ignore": ("--exclude",),
+    "pattern": ("--include",),
+    "page": ("--frames",),
+    "pages": ("--frames",),
+    "alpha": ("--background",),
+    "min": ("--vmin",),
+    "max": ("--vmax",),
+    "debug": ("--verbose",),
 }
+
+_PRESET_OPTIONS = {*CONVOLUTION_OPTIONS, *(name for preset in PRESETS.values() for name in preset.options)}
 
 
 def explain_usage(error: click.UsageError) -> str:
@@ -86,7 +119,11 @@ def _unknown_option(flag: str, ctx: click.Context) -> str:
     known = {name for param in ctx.command.get_params(ctx) for name in param.opts if name.startswith("--")}
     word = flag.lstrip("-")
     meant = next((option for option in OTHER_FLAGS.get(word, ()) if option.split()[0] in known), None)
-    hint = f"; did you mean {meant}?" if meant else did_you_mean(flag, known) if flag.startswith("--") else ""
+    hint = f"; did you mean {meant}?" if meant else ""
+    if not meant and flag.startswith("--"):  # without the dashes, in which all are alike
+        hint = did_you_mean(word, [name[2:] for name in known]).replace("mean ", "mean --")
+        if not hint and _takes_pipeline(ctx) and word.replace("-", "_") in _PRESET_OPTIONS:
+            hint = "; in a pipeline a preset's options stand in parentheses, such as 'blur(sigma=2)'"
     if any(mark in flag for mark in DASHES):
         return f"{escape(flag)} has a typographic dash; write --"
     if not hint and len(word) == 1:
@@ -151,7 +188,9 @@ def explain_unknown_command(words: Sequence[str], known: Sequence[str]) -> str:
     meant = {"version": "--version", "list": "presets", "filters": "presets", "presets-list": "presets", "man": "help"}
     if word in meant:
         return f"there is no command or preset {escape(word)!r}; try: convfilter {meant[word]}"
-    hint = did_you_mean(word, known) or "; 'convfilter --help' lists them all"
+    in_pipeline = HINTS.get(name.lower(), "")
+    hint = f"; in a pipeline, {in_pipeline}" if in_pipeline.startswith("write ") else did_you_mean(word, known)
+    hint = hint or (f"; {in_pipeline}" if in_pipeline.startswith("PyTorch") else "; 'convfilter --help' lists them all")
     return f"there is no command or preset {escape(shorten(word, 100))!r}{hint}"
 
 

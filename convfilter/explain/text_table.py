@@ -30,7 +30,8 @@ LAYOUTS = (set(), {"input"}, {"input", "sum"}, {"input", "sum", *WINDOW})  # the
 LEFT = ("layer", "sum", "range")
 NOTE = (
     "Shapes are channels x height x width. The receptive field is what one output pixel sees of the picture, and the "
-    "effective stride how far apart two neighbours see, both in pixels, height x width."
+    "effective stride how far apart two neighbours see, both in pixels, height x width. "
+    "The range holds for every picture; it is unknown where weights are random."
 )
 
 
@@ -188,14 +189,14 @@ def _padding(sides: tuple[int, int, int, int]) -> str:
 
 
 def write_bounds(bounds: tuple[float | None, float | None]) -> str:
-    """Return the text of an interval, None being unbounded.
+    """Return the text of an interval, None being an end that is not known.
 
     >>> write_bounds((0.0, 255.0)), write_bounds((None, 6.0)), write_bounds((None, None))
-    ('0..255', '<= 6', 'unbounded')
+    ('0..255', '<= 6', 'unknown')
     """
     low, high = (None if end is None else show_number(end) for end in bounds)
     if low is None:
-        return "unbounded" if high is None else f"<= {high}"
+        return "unknown" if high is None else f"<= {high}"
     return f">= {low}" if high is None else f"{low}..{high}"
 
 

@@ -72,7 +72,10 @@ class Pipeline:
         else:
             known = [path for path in paths if path is not None]
             example = f", or names such as {shorten(known[-1])}" if known else ""
-            hint = did_you_mean(name, known) or f"; there are 0 to {len(self.layers) - 1}{example}"
+            last = len(self.layers) - 1
+            hint = (
+                did_you_mean(name, known) or f"; {f'there are 0 to {last}' if last else 'its only one is 0'}{example}"
+            )
             raise UsageError(f"--until {shorten(name)}: the pipeline has no such layer{hint}")
         return Pipeline(self.layers[: number + 1], self.name)
 
@@ -193,7 +196,10 @@ def _channels(layer: Layer, c: int, *, as_loaded: bool = False) -> int:
         if as_loaded and (c, layer.effect.in_channels) == (1, 3):
             hint += ": pictures are loaded as grayscale; --mode RGB loads colour, --gray-weights sums kernels"
         elif as_loaded and c == 3 and layer.effect.in_channels == 1:
-            hint = "; --mode RGB loads three channels: leave it out, or take Filter2d, which filters each channel"
+            hint = (
+                "; --mode RGB loads three channels: leave it out, or filter each of them with Filter2d, such as "
+                "Filter2d(edge), and --recombine"
+            )
         raise layer.place.error(f"{layer.name}: {error}{hint}") from None
 
 

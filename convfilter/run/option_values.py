@@ -6,7 +6,7 @@ ValueError says what is wrong with a value, without the option's name: the comma
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import index
 from typing import Any, Literal, TypeVar
 
@@ -146,8 +146,8 @@ def white(value: Any) -> float:
     return found
 
 
-def one_of(choices: Iterable[Value]) -> Callable[[Any], Value]:
-    """Return a function that returns one of these words or numbers.
+def one_of(choices: Iterable[Value], hints: Mapping[str, str] | None = None) -> Callable[[Any], Value]:
+    """Return a function that returns one of these words or numbers; ``hints`` says what to do instead of other words.
 
     >>> one_of((8, 16))("16")
     16
@@ -156,7 +156,8 @@ def one_of(choices: Iterable[Value]) -> Callable[[Any], Value]:
 
     def read(value: Any) -> Value:
         if isinstance(value, bool) or str(value) not in known:
-            near = did_you_mean(str(value), known)
+            hint = (hints or {}).get(str(value).lower())
+            near = f"; {hint}" if hint else did_you_mean(str(value), known)
             raise ValueError(f"{str(value)!r} is not one of {', '.join(map(repr, known))}{near}")
         return known[str(value)]
 

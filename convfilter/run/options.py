@@ -14,6 +14,7 @@ from convfilter.errors import UsageError, did_you_mean, escape
 from convfilter.figures.themes import THEMES
 from convfilter.files.labels import SUFFIXES
 from convfilter.files.patterns import EVERYTHING
+from convfilter.files.targets import OTHERS
 from convfilter.gray.input_values import NORMALIZE, InputValues
 from convfilter.gray.norm import MODES, Norm
 from convfilter.gray.scale import SCALES
@@ -60,9 +61,10 @@ def option(
     shown: str | None = None,
     takes: str = "",
     multiple: bool = False,
+    hints: Mapping[str, str] | None = None,
 ) -> Default:
     """Return a field of Options; for the rest see Setting."""
-    read = values.one_of(choices) if choices else read
+    read = values.one_of(choices, hints) if choices else read
     setting = Setting(group, help, read, flags, metavar, choices, shown, takes, multiple)
     return field(default=default, metadata={"": setting})
 
@@ -128,7 +130,14 @@ class Options:
         "white", PICTURES_IN, "What shows through transparency: a name, or #rrggbb.", values.colour, metavar="COLOR"
     )
     mode: Literal["L", "RGB"] = option(
-        "L", PICTURES_IN, "How pictures are loaded: L is gray, one channel; RGB is colour, three.", choices=("L", "RGB")
+        "L",
+        PICTURES_IN,
+        "How pictures are loaded: L is gray, one channel; RGB is colour, three.",
+        choices=("L", "RGB"),
+        hints={
+            **dict.fromkeys(["gray", "grey", "grayscale", "1"], "write L"),
+            **dict.fromkeys(["color", "colour", "3"], "write RGB"),
+        },
     )
     mean: tuple[float, ...] | None = option(
         None, PICTURES_IN, "Subtract this from the input, one number or one a channel.", values.numbers,
@@ -183,6 +192,7 @@ class Options:
     norm: str | None = option(
         None, PICTURES_OUT, "How floats become gray: each channel from its minimum to its maximum; 0 to white; "
         "absolute values; 0 as mid-gray.", choices=MODES, shown="minmax; clip with --recombine",
+        hints=dict.fromkeys(["none", "raw", "off", "no"], "--format npy writes the values as they are"),
     )  # fmt: skip
     vmin: float | None = option(
         None, PICTURES_OUT, "The value that is black, in every picture.", values.number, metavar="FLOAT"
@@ -195,10 +205,13 @@ class Options:
         "so have all outputs of the run, which is of one picture.", choices=SCALES,
         shown="channel; with --steps, an activation or pool that of the layer before it",
     )  # fmt: skip
-    bits: int = option(8, PICTURES_OUT, "Depth of a PNG.", choices=(8, 16))
+    bits: int = option(
+        8, PICTURES_OUT, "Depth of a PNG.", choices=(8, 16), hints={"32": "--format npy writes the 32-bit values"}
+    )
     format: str | None = option(
         None, PICTURES_OUT, "A picture, a contact sheet as SVG, or the float32 values (HxW a channel) for numpy.load.",
         choices=tuple(suffix[1:] for suffix in SUFFIXES), shown="png, or -o's suffix",
+        hints=dict.fromkeys([suffix[1:] for suffix in OTHERS], "pictures are written as PNG: write png"),
     )  # fmt: skip
     channels: tuple[int, ...] | None = option(
         None, PICTURES_OUT, "Only these output channels.", values.channels, metavar="0,3-5",

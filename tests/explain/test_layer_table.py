@@ -313,7 +313,7 @@ def test_wider_terminals_get_more_columns():
     assert "kernel  stride  padding  dilation" in lines[130][1] and "height and width" not in lines[130][1]
     assert "height and width" in lines[166][1] and "input" not in lines[166][1]
     assert "input     output" in lines[250][1]
-    assert len(lines[250]) == 11 and lines[250][3].count("508") == 3
+    assert len(lines[250]) == 12 and lines[250][3].count("508") == 3
 
 
 def test_peak_bytes_grow_with_the_largest_layer():
