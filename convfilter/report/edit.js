@@ -28,6 +28,7 @@ function startEditing() {
   // The page's own layers, or null where one of them is not for the page to compute.
   function parsed() {
     try {
+      if (about.isSummed) throw new Problem("--gray-weights has summed the kernels of its first layer over red, green and blue");
       const layers = live.pipelines.parse(about.text), { error } = live.pipelines.follow(layers, input.shape, about.seed);
       if (!error) return layers;
       throw new Problem(error.reason);

@@ -158,6 +158,7 @@ def make_report(
                     "editing": {
                         "vocabulary": write_vocabulary(pipeline),
                         "text": str(pipeline),
+                        "isSummed": pipeline.layers[0].sums_colours,
                         "seed": seed,
                         "source": source_name,
                         "inputs": {"white": inputs.white, "mean": inputs.mean, "std": inputs.std},

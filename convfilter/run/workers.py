@@ -104,7 +104,8 @@ class Workers:
             with contextlib.suppress(OSError):
                 os.kill(process, signal.SIGKILL)
         for worker in list(self._all):
-            worker.idle.wait(ENDING)
+            if not worker.idle.wait(ENDING):  # it cannot answer any more, but on a busy machine is not gone yet
+                worker.remove_made()
 
     def close(self) -> None:
         """Let all processes end; nobody calls ``write`` any more."""
@@ -145,14 +146,15 @@ class _Worker:
         self.process, self.channel = process, channel
         self.idle = threading.Event()  # nothing of it lies on the disk
         self.idle.set()
+        self._token, self._paths = "", tuple[str, ...]()
 
     def write(self, source: Source, file: Input, paths: Mapping[Key, str], filtering: Filtering) -> Result:
         """Do as ``Workers.write`` says; EOFError where the worker was killed."""
-        token = make_token()
+        self._token, self._paths = make_token(), tuple(paths.values())
         self.idle.clear()
         try:
             with filtering.budget.share() as share:
-                self.channel.send((source, file, paths, token))
+                self.channel.send((source, file, paths, self._token))
                 while (message := self.channel.receive())[0] == "take":
                     share.take(message[1])
                     self.channel.send(None)
@@ -161,11 +163,15 @@ class _Worker:
                     filtering.writer.rename(written)
                 return result
         except BaseException:
-            for folder in {os.path.dirname(path) for path in paths.values()}:
-                remove_made(folder or os.curdir, token, len(paths))
+            self.remove_made()
             raise
         finally:
             self.idle.set()
+
+    def remove_made(self) -> None:
+        """Remove the temporary files of the picture that it has worked on last."""
+        for folder in {os.path.dirname(path) for path in self._paths}:
+            remove_made(folder or os.curdir, self._token, len(self._paths))
 
 
 class Channel:

@@ -423,3 +423,17 @@ def test_axe_finds_nothing_serious(show, scheme):
     found = Axe().run(page).response["violations"]
     serious = [one for one in found if one["impact"] in ("serious", "critical")]
     assert [(one["id"], node["html"], node["failureSummary"]) for one in serious for node in one["nodes"]] == []
+
+
+def test_a_network_whose_kernels_were_summed_for_gray_says_that_it_stays_as_it_is(context, tmp_path):
+    pipeline = parse("Conv2d(3, 2, 3)").for_gray()
+    page_of = make_report(pipeline, build(pipeline), GRAY, source_name="photo.png", text="Conv2d(3, 2, 3)")
+    (tmp_path / "page.html").write_text(page_of, encoding="utf-8")
+    page = context.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_selector("html[data-ready=true]")
+    assert page.locator("#tools").inner_text() == (
+        "This pipeline cannot be changed in the page: --gray-weights has summed the kernels of its first layer over "
+        "red, green and blue."
+    )
+    page.close()
