@@ -55,7 +55,7 @@ def begin(program, *arguments) -> Child:
 
 
 def outputs(folder="out"):
-    return list(tree(folder)) if os.path.exists(folder) else []
+    return [str(path.relative_to(folder)) for path in sorted(Path(folder).rglob("*")) if path.is_file()]
 
 
 def told():
