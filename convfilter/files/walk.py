@@ -133,8 +133,7 @@ class FolderWalk:
                     continue
                 listing, folders = scan(path, self._search.passed_over)
             except OSError as error:
-                reason = f"the folder cannot be listed: {describe_error(error)}"
-                yield Problem(path, reason, kind_of(error), folder)
+                yield Problem(path, f"the folder cannot be listed: {describe_error(error)}", kind_of(error), folder)
                 if not os.path.isdir(root.path):
                     return
                 continue

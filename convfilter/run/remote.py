@@ -22,14 +22,14 @@ from convfilter.files.leaving import LeavingWriter
 from convfilter.files.listed import ListedSources
 from convfilter.files.paths import describe_error
 from convfilter.files.temporary import NAME, create_locked, remove_stale, unlink
-from convfilter.files.transaction import OutputWriter
+from convfilter.files.transaction import OutputWriter, exists
 from convfilter.files.walk import NO_PICTURE, Problem, Source
 from convfilter.images import formats, png_keys
 from convfilter.remote.listed import RemoteListedSources
 from convfilter.remote.sources import MARK, RemoteSource, find_sources
 from convfilter.remote.store import Stored, Stores
 from convfilter.remote.urls import STORES, hide_in, hide_secrets, is_url, scheme_of
-from convfilter.run.filtering import Filtering, Input, attempt, exists
+from convfilter.run.filtering import Filtering, Input, attempt
 from convfilter.run.options import Options
 from convfilter.run.plan import Key
 from convfilter.run.result import PASSED_OVER, Result
