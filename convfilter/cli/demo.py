@@ -37,6 +37,8 @@ def make_demo(folder: str | None, say: Callable[[str], None]) -> list[str]:
     Raises:
         UsageError: another file has the picture's name. OutputError: one of them cannot be written; names it.
     """
+    if folder and os.path.lexists(folder) and not os.path.isdir(folder):
+        raise UsageError(f"demo: -o {escape(folder)}: it is a file; name a folder")
     data = find_bundled(PICTURE).read_bytes()
     picture = os.path.join(folder or "", os.path.basename(PICTURE))
     try:

@@ -11,7 +11,7 @@ import click
 
 from convfilter.errors import UsageError, did_you_mean, escape, shorten
 from convfilter.language.pipeline import parse
-from convfilter.language.presets import Preset
+from convfilter.language.presets import PRESETS, Preset
 from convfilter.layers import kernels
 from convfilter.layers.catalogue import LAYERS, REFUSED
 from convfilter.layers.matrices import flip
@@ -72,6 +72,8 @@ def show_kernel(text: str) -> str:
 
     ``text`` is a kernel as a pipeline writes it, such as ``sobel_x`` or ``gaussian(5, sigma=1.2)``.
 
+    Rows of numbers have neither call nor sentence.
+
     Raises:
         UsageError: there is no kernel of that name. PipelineError: its arguments are wrong.
 
@@ -85,15 +87,22 @@ def show_kernel(text: str) -> str:
       -1   0   1
     <BLANKLINE>
     [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
+    >>> print(show_kernel("[[1, -1]]"))
+    1x2, sum 0
+    <BLANKLINE>
+       1  -1
+    <BLANKLINE>
+    [[1, -1]]
     """
     name = text.partition("(")[0].strip()
     if name not in kernels.KERNELS and name != "flip" and name.isidentifier():
         hint = did_you_mean(name, kernels.KERNELS) or "; 'convfilter kernels' lists them all"
         hint = f"; it is a layer: convfilter layers {name}" if name in LAYERS else hint
+        hint = f"; it is a preset: convfilter presets {name}" if name in PRESETS and not hint.endswith("?") else hint
         raise UsageError(f"there is no kernel {escape(name)!r}{hint}")
     (kernel,) = parse(f"Filter2d({text})").layers[0].kernels
-    make = kernels.KERNELS.get(name, flip)
-    parts = [f"{name}{_signature(make)}\n{sentence(make)}"]
+    make = flip if name == "flip" else kernels.KERNELS.get(name)
+    parts = [f"{name}{_signature(make)}\n{sentence(make)}"] if make else []  # rows of numbers have no name
     for number, matrix in enumerate(kernel.matrices):
         total = sum(map(sum, matrix))
         title = f"{len(matrix)}x{len(matrix[0])}, sum {show_number(0.0 if abs(total) < 1e-12 else total)}"
@@ -103,7 +112,8 @@ def show_kernel(text: str) -> str:
         literal = ", ".join(f"[{', '.join(_literal(value) for value in row)}]" for row in matrix)
         which = f"{kernel.text}, {number} of {len(kernel.matrices)}: " if len(kernel.matrices) > 1 else ""
         parts.append(f"{which}{title}\n\n{table}\n\n[{literal}]")
-    return "\n".join(parts[:2]) + "".join(f"\n\n{part}" for part in parts[2:])
+    start = 2 if make else 1
+    return "\n".join(parts[:start]) + "".join(f"\n\n{part}" for part in parts[start:])
 
 
 def list_layers() -> str:
@@ -124,6 +134,7 @@ def show_layer(name: str) -> str:
     """
     if name not in LAYERS:
         hint = did_you_mean(name, LAYERS) or "; 'convfilter layers' lists them all"
+        hint = f"; it is a preset: convfilter presets {name}" if name in PRESETS else hint
         hint = f"; it is a kernel: convfilter kernels {name}" if name in kernels.KERNELS else hint
         hint = f"; {REFUSED.get(name) or HINTS[name.lower()]}" if name in REFUSED or name.lower() in HINTS else hint
         raise UsageError(f"there is no layer {escape(name)!r}{hint}")

@@ -201,7 +201,8 @@ def explain(ctx: click.Context, pipeline: str, picture: str | None, presets_file
 @click.argument("image", metavar="IMAGE", type=click.Path())
 @options.of_run(*options.COMPUTED)
 @options.PRESETS_FILE
-@options.option(PICTURES_OUT, "-o", "--output", metavar="PATH", type=click.Path(),
+@options.option(PICTURES_OUT, "-o", "--output", metavar="PATH",
+                type=options.Checked(SETTINGS["output"].read, (), "PATH"),
                 help="A file name, a folder, or - for standard output.  [default: beside the picture]")  # fmt: skip
 @options.option(PICTURES_OUT, "--pixel", type=options.Checked(whole_numbers("pixel", ",", "100,50")),
                 metavar="X,Y",
@@ -445,7 +446,7 @@ def info(files: tuple[str, ...]) -> None:
 
 
 @cli.command(cls=options.Command, short_help="A first figure, of a picture that comes with the program.")
-@options.option(PICTURES_OUT, "-o", "--output", type=click.Path(file_okay=False), metavar="FOLDER",
+@options.option(PICTURES_OUT, "-o", "--output", type=click.Path(), metavar="FOLDER",
                 help="Where to write, made if missing.  [default: the current folder]")  # fmt: skip
 @options.option(RUNNING, "-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error.")
 def demo(output: str | None, quiet: bool) -> None:

@@ -108,6 +108,8 @@ def _say_what(error: click.UsageError, ctx: click.Context) -> str:
         flag = f"{max(error.param.opts, key=len)}: " if is_option else ""
         return flag + tidy(error.message)
     message = tidy(error.message).rstrip(".")
+    if isinstance(ctx.command, click.Group) and message.startswith("No such command"):
+        message += f"; there are {', '.join(ctx.command.list_commands(ctx))}"
     if message.startswith("Got unexpected extra argument"):
         extra = message.partition("(")[2].rstrip(")")
         quotes = "; a pipeline with spaces or | stands in quotes" if _takes_pipeline(ctx) else ""

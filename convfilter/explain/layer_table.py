@@ -118,11 +118,12 @@ def explain(pipeline: Pipeline, shape: Shape = (1, 512, 512), inputs: InputValue
     first, rows, error = shape, [], None
     fields = Field(shape[1]), Field(shape[2])
     bounds: Range = inputs.interval
+    outputs = pipeline.each_shape(shape)
     for layer in pipeline.layers:
         try:
-            output = layer.effect.output(shape)
-        except ValueError as reason:
-            error = layer.place.error(f"{layer.name}: {reason}")
+            output = next(outputs)
+        except PipelineError as problem:
+            error = problem
             break
         fields = tuple(
             f.through(axis, n)

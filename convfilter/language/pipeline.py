@@ -1,6 +1,6 @@
 """The meaning of a text as a whole: parse() gives its layers, str() writes them back, shapes() what comes out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -88,7 +88,10 @@ class Pipeline:
         >>> parse("edge | MaxPool2d(2)").shapes((1, 512, 512))
         [(1, 508, 508), (1, 254, 254)]
         """
-        shapes = []
+        return list(self.each_shape(shape))
+
+    def each_shape(self, shape: Shape) -> Iterator[Shape]:
+        """Yield what ``shapes`` returns, up to a layer that does not take its input; PipelineError is raised there."""
         loaded = True
         for layer in self.layers:
             c = _channels(layer, shape[0], as_loaded=loaded)
@@ -97,8 +100,7 @@ class Pipeline:
                 shape = layer.effect.output(shape)
             except ValueError as error:
                 raise layer.place.error(f"{layer.name}: {error}") from None
-            shapes.append(shape)
-        return shapes
+            yield shape
 
     def channels(self, c: int = 1) -> int:
         """Return how many channels come out where ``c`` come in; a grayscale picture has 1.

@@ -4,9 +4,10 @@ import os
 from collections.abc import Callable
 from functools import partial
 
-from convfilter.errors import UsageError
+from convfilter.errors import UsageError, escape
 from convfilter.explain.layer_table import peak_bytes
 from convfilter.images.reader import Header
+from convfilter.language.grammar import PICTURES
 from convfilter.language.pipeline import Pipeline
 from convfilter.run.loading import find_device
 from convfilter.run.one_file import find_path, read_picture, write_file
@@ -37,6 +38,8 @@ def write_report(
         InputError, OutputError: the picture cannot be read, or the page not written; names the file.
     """
     options.check(pipeline)
+    if output and not os.path.isdir(output) and output.lower().endswith((*PICTURES, ".svg", ".npy", ".pdf")):
+        raise UsageError(f"-o {escape(output)}: the report is a web page; give it the suffix .html")
     device, _ = find_device(options.device)
     path = find_path(image, output, f"{pipeline.name}.html", ("",))
     shown = "standard input" if image == "-" else image

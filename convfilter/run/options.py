@@ -86,6 +86,10 @@ def _output(value: Any) -> str:
     path = values.path(value)
     if not path:
         raise UsageError("-o is empty; name a folder (. is the current one), a file, or - for standard output")
+    if path.startswith("="):  # which a long option has
+        raise UsageError(
+            f"-o{escape(path)}: write -o {escape(path[1:]) or 'PATH'}; a folder of this name is ./{escape(path)}"
+        )
     return path
 
 
