@@ -38,10 +38,10 @@ def write_report(
         InputError, OutputError: the picture cannot be read, or the page not written; names the file.
     """
     options.check(pipeline)
-    if output and not os.path.isdir(output) and output.lower().endswith((*PICTURES, ".svg", ".npy", ".pdf")):
-        raise UsageError(f"-o {escape(output)}: the report is a web page; give it the suffix .html")
     device, _ = find_device(options.device)
     path = find_path(image, output, f"{pipeline.name}.html", ("",))
+    if output and not os.path.isdir(output) and output.lower().endswith((*PICTURES, ".svg", ".npy", ".pdf")):
+        raise UsageError(f"-o {escape(output)}: the report is a web page; give it the suffix .html")
     shown = "standard input" if image == "-" else image
 
     def predict(header: Header) -> int:

@@ -166,7 +166,7 @@ def test_a_mistake_in_a_file_shows_the_file_and_its_line(tmp_path, monkeypatch):
     with pytest.raises(PipelineError) as caught:
         parse("@a.txt")
     assert str(caught.value).splitlines() == [
-        "b.txt, line 3, column 27: there is no kernel 'sobel'; did you mean sobel_y?",
+        "b.txt, line 3, column 27: there is no kernel 'sobel'; did you mean sobel_x or sobel_y?",
         "  | Conv2d(1, 1, 3, weight=[sobel])",
         "                            ^^^^^",
     ]
