@@ -241,8 +241,8 @@ def report(ctx: click.Context, pipeline: str, image: str, presets_file: str | No
                 )  # fmt: skip
 @options.of_run("device", "norm", "vmin", "vmax")
 @options.option(PICTURES_OUT, "--scale", type=options.Checked(SETTINGS["scale"].read, SCALES), default="run",
-                help="What shares one black and one white: a channel has its own, a pipeline's channels have one "
-                "(layer), or all pipelines have one (run).  [default: run]")  # fmt: skip
+                help="What has one black and one white: each channel, a pipeline's channels together (layer), or all "
+                "pipelines (run).  [default: run]")  # fmt: skip
 @options.of_run("format", "channels", "columns", "zoom", "theme", "compress", "metadata", "no_clobber", "max_memory")
 @options.SHOW
 @click.pass_context

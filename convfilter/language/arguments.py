@@ -350,6 +350,10 @@ def _matrix(text: Text, node: Items) -> tuple[tuple, ...]:
         if not isinstance(row, Items) or not row.items:
             words = "expected a row of numbers, such as [0, 1, 0]"
             whole = isinstance(row, Constant) and not isinstance(row.value, bool | str | None)
+            if all(isinstance(item, Call) for item in node.items):
+                words = (
+                    "expected a kernel's rows; several kernels are separated by commas, without brackets around them"
+                )
             raise text.error(words + "; a kernel of one row is written [[0, 1, 0]]" * whole, row)
         for cell in row.items:
             if not isinstance(cell, Constant) or isinstance(cell.value, bool | str | None):
@@ -362,7 +366,8 @@ def _matrix(text: Text, node: Items) -> tuple[tuple, ...]:
                 raise text.error(f"no number of a kernel is larger than {LARGEST:g}", cell)
         rows.append(tuple(cell.value for cell in row.items))
         if len(rows[-1]) != len(rows[0]):
-            raise text.error(f"this row has {count(len(rows[-1]), 'number')}, and the first one {len(rows[0])}", row)
+            here, first = count(len(rows[-1]), "number"), len(rows[0])
+            raise text.error(f"a kernel's rows are equally long; this one has {here}, and the first one {first}", row)
     if not rows or max(len(rows), len(rows[0])) > matrices.LARGEST:
         raise text.error(f"a kernel has 1 to {matrices.LARGEST} rows and columns", node)
     return tuple(rows)

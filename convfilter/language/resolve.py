@@ -319,7 +319,8 @@ class _Resolver:
         preset = self.presets[call.name]
         extra = any(argument.name and argument.name not in preset.options for argument in call.arguments)
         more = CONVOLUTION_OPTIONS if extra and takes_convolution_options(preset) else ()
-        given = bind(self.text, call, Signature(tuple(preset.options), {**dict.fromkeys(more), **preset.options}))
+        known = {**preset.options, **{option: None for option in more if option not in preset.options}}
+        given = bind(self.text, call, Signature(tuple(preset.options), known))
         overrides = {name: (self.text, given[name]) for name in given if name not in preset.options}
         words, written = "", []  # and which of the words the user wrote
         for literal, option in preset.pieces():

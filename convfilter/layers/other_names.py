@@ -10,6 +10,7 @@ _ONE_PATH = "a pipeline has one path, from each layer to the next"
 
 # By the name in lower case, without what stands before its last dot.
 HINTS: Mapping[str, str] = {
+    **dict.fromkeys(["x", "input", "image", "img", "picture"], "leave it out: the first layer takes the picture"),
     "swish": "write SiLU",
     "abs": "write Magnitude, which of one channel is the absolute value",
     "square": _NO_LAYER,

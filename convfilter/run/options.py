@@ -127,8 +127,8 @@ class Options:
         takes='Literal["first", "all"] | int',
     )
     white: float = option(
-        255.0, PICTURES_IN, "Tensor value of a white pixel: 255 unless said, as in the tutorial; or 1.", values.white,
-        metavar="FLOAT", shown="",
+        255.0, PICTURES_IN, "Tensor value of a white pixel; 1 as torchvision has it.", values.white, metavar="FLOAT",
+        shown="255, as in the tutorial",
     )  # fmt: skip
     background: str = option(
         "white", PICTURES_IN, "What shows through transparency: a name, or #rrggbb.", values.colour, metavar="COLOR"
@@ -194,8 +194,8 @@ class Options:
         metavar="TEMPLATE", shown="{stem}_{filter}, and _{channel} where there are several",
     )  # fmt: skip
     norm: str | None = option(
-        None, PICTURES_OUT, "How floats become gray: each channel from its minimum to its maximum; 0 to white; "
-        "absolute values; 0 as mid-gray.", choices=MODES, shown="minmax; clip with --recombine",
+        None, PICTURES_OUT, "How floats become gray: minmax, a channel's minimum to its maximum; clip, 0 to "
+        "white; abs, absolute values; symmetric, 0 as mid-gray.", choices=MODES, shown="minmax; clip with --recombine",
         hints=dict.fromkeys(["none", "raw", "off", "no"], "--format npy writes the values as they are"),
     )  # fmt: skip
     vmin: float | None = option(
@@ -205,8 +205,8 @@ class Options:
         None, PICTURES_OUT, "The value that is white, in every picture.", values.number, metavar="FLOAT"
     )
     scale: str | None = option(
-        None, PICTURES_OUT, "What shares one black and one white: a channel has its own; a layer's channels have one; "
-        "so have all outputs of the run, which is of one picture.", choices=SCALES,
+        None, PICTURES_OUT, "What has one black and one white: each channel, a layer's channels together, or all "
+        "outputs of the run, which is then of one picture.", choices=SCALES,
         shown="channel; with --steps, an activation or pool that of the layer before it",
     )  # fmt: skip
     bits: int = option(
