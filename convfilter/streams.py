@@ -14,8 +14,8 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 PIECE = 1 << 20
 
 
-class _Careless(io.FileIO):
-    """Standard error, which may be full or have nobody who listens: a run is worth more than its words."""
+class _Lossy(io.FileIO):
+    """Standard error, where what cannot be written is dropped: a full disk or a closed pipe must not end a run."""
 
     def write(self, data: Any) -> int:
         try:
@@ -25,21 +25,21 @@ class _Careless(io.FileIO):
 
 
 def prepare() -> None:
-    """Make the standard streams such as a program can use without a care; what fails is standard output alone."""
+    """Make the standard streams safe to use: from then on only writing to standard output can fail."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # one is closed: no other file may take its number
         pass
     os.close(number)
     if sys.stderr is None or os.name != "nt":  # a Windows console is no file
-        buffer = io.BufferedWriter(_Careless(2, "w", closefd=False))
+        buffer = io.BufferedWriter(_Lossy(2, "w", closefd=False))
         encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
         sys.stderr = io.TextIOWrapper(buffer, encoding, "backslashreplace", line_buffering=True)
 
 
-def catch_signals(obey: Callable[[int, object], None]) -> None:
-    """Let ``obey(number, frame)`` answer the signals that end a program; what the caller ignores stays ignored."""
+def catch_signals(handle: Callable[[int, object], None]) -> None:
+    """Let ``handle(number, frame)`` answer the signals that end a program; what the caller ignores stays ignored."""
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, obey)
+            signal.signal(number, handle)
 
 
 def answer_signals(answer: Callable[[int, object], None] | signal.Handlers) -> None:
@@ -50,7 +50,7 @@ def answer_signals(answer: Callable[[int, object], None] | signal.Handlers) -> N
 
 
 def say_at_once(text: str) -> None:
-    """Write a text to standard error, past Python's buffer, in whose midst a signal may have come."""
+    """Write a text to standard error, past Python's buffer, which a signal may have interrupted."""
     with contextlib.suppress(OSError):
         os.write(2, text.encode())
 
@@ -85,10 +85,10 @@ def read_in(most: int) -> io.BytesIO | None:
 
 def read_all(stream: BinaryIO, most: int) -> io.BytesIO | None:
     """Return all that a stream gives, or None where that is more bytes than ``most``."""
-    held = io.BytesIO()
+    data = io.BytesIO()
     while piece := stream.read(PIECE):
-        held.write(piece)
-        if held.tell() > most:
+        data.write(piece)
+        if data.tell() > most:
             return None
-    held.seek(0)
-    return held
+    data.seek(0)
+    return data

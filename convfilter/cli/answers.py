@@ -28,7 +28,7 @@ def answer(
 
     Raises:
         UsageError: two options do not go together. InputError: the picture cannot be read.
-        PipelineError: a layer does not take what comes in; the rows up to it have been yielded.
+        PipelineError: a layer does not take its input; the rows up to it have been yielded.
 
     >>> from convfilter import parse
     >>> next(answer(parse("ReLU"), Options(), size=(4, 3), as_json=True))[:38]
@@ -72,7 +72,7 @@ def _measure(image: str) -> tuple[int, int]:
 
 def _follow(pipeline: Pipeline, image: str, pixel: tuple[int, ...], options: Options, columns: int) -> str:
     from convfilter.engine.build import build, to_tensor
-    from convfilter.explain.pixel.trace import Place, explain_pixel, write_steps
+    from convfilter.explain.pixel.trace import Pixel, explain_pixel, write_steps
     from convfilter.images.reader import read_pictures
 
     column, row, channel = (*pixel, 0)[:3]
@@ -89,6 +89,6 @@ def _follow(pipeline: Pipeline, image: str, pixel: tuple[int, ...], options: Opt
         raise InputError(f"{escape(image)}: {error}") from None
     x = to_tensor(picture.values, picture.white, options.inputs)
     steps = explain_pixel(
-        pipeline, build(pipeline, seed=options.seed, channels=x.shape[1]), x, Place(channel, row, column)
+        pipeline, build(pipeline, seed=options.seed, channels=x.shape[1]), x, Pixel(channel, row, column)
     )
     return write_steps(steps, columns)

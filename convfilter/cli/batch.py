@@ -24,7 +24,7 @@ from convfilter.run.options import Options
 from convfilter.run.result import Result
 
 TICK = 0.1  # seconds from one look at the progress to the next
-LAST_WORDS = 0.4  # seconds that a stopped run may take to tidy up, and then to list what it has finished
+STOPPING = 0.4  # seconds that a stopped run may take to tidy up, and then to list what it has finished
 
 
 def run_batch(
@@ -76,8 +76,8 @@ def run_batch(
     dump = partial(_dump, end=end) if as_json else None
     asked = threading.Event()
     with _signals_caught(asked) as caught, ThreadPoolExecutor(1, "convfilter-results") as pool:
-        telling = pool.submit(_tell, run, console, write, dump, terminal, journal, options.shard == "auto")
-        while not caught and not wait([telling], 0.05).done:
+        printing = pool.submit(_print_results, run, console, write, dump, terminal, journal, options.shard == "auto")
+        while not caught and not wait([printing], 0.05).done:
             if asked.is_set():
                 asked.clear()
                 count()
@@ -85,13 +85,13 @@ def run_batch(
         if caught:  # in the main thread, which waits for nothing else: not for a picture, nor for who reads our output
             stopping = threading.Thread(target=run.stop, daemon=True)
             stopping.start()
-            stopping.join(LAST_WORDS)  # a slow disk may take longer
-            wait([telling], LAST_WORDS)
+            stopping.join(STOPPING)  # a slow disk may take longer
+            wait([printing], STOPPING)
             os._exit(128 + caught[0])
-        return telling.result()
+        return printing.result()
 
 
-def _tell(
+def _print_results(
     run: Run,
     console: Console,
     write: Callable[[Result], bytes],

@@ -31,7 +31,7 @@ class Console:
         self.total: int | None = None
         self.last = ""  # source that something is known of
         self.closed = False
-        self.start = self._said = time.monotonic()
+        self.start = self._last_status = time.monotonic()
         self._lock = threading.RLock()
         is_terminal = not quiet and _is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
         self.plain = progress == "plain" and not quiet
@@ -100,9 +100,9 @@ class Console:
                     self.bar.update(count - self.bar.n)
                 else:
                     self.bar.refresh()  # time passes
-            elif self.plain and not self.closed and now - self._said >= self.every:
+            elif self.plain and not self.closed and now - self._last_status >= self.every:
                 self.say(f"convfilter: {self._meter()}")
-                self._said = now
+                self._last_status = now
             return not self.closed
 
     def close(self, *, stopped: bool = False) -> None:

@@ -93,11 +93,11 @@ class Group(click.Group):
                 formatter.write_dl([(name, command.get_short_help_str(100)) for name, command in commands])
 
     def make_context(self, *args, **kwargs) -> click.Context:
-        with _tidy():
+        with _short_messages():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context):
-        with _tidy():
+        with _short_messages():
             return super().invoke(ctx)
 
     def main(self, *args, **kwargs):
@@ -269,7 +269,8 @@ def compare(
     from convfilter.run.compare import write_comparison
 
     texts = [
-        str(one) if text.startswith("@") or "\n" in text else text for text, one in zip(pipelines, parsed, strict=True)
+        str(pipeline) if text.startswith("@") or "\n" in text else text
+        for text, pipeline in zip(pipelines, parsed, strict=True)
     ]
     from convfilter.cli.show import Terminal, check_show
 
@@ -328,11 +329,11 @@ def fit(
     parsed = _prepare(parse(pipeline, presets=_presets(ctx, presets_file)), chosen, quiet=quiet)
     from convfilter.fit.write import fit_files, write_kernels
 
-    def tell(step: int, error: float) -> None:
+    def on_step(step: int, error: float) -> None:
         if not quiet and (step == 1 or step % 10 == 0):
             _say(f"step {step:,} of at most {steps:,}: error {show_number(error)}")
 
-    learnt = fit_files(parsed, pictures, output, chosen, steps=steps, tell=tell)
+    learnt = fit_files(parsed, pictures, output, chosen, steps=steps, on_step=on_step)
     if not quiet:
         columns = shutil.get_terminal_size().columns
         for line in write_kernels(learnt, columns):
@@ -584,7 +585,7 @@ def _take_options(kwargs: dict) -> Options:
 
 
 @contextlib.contextmanager
-def _tidy() -> Iterator[None]:
+def _short_messages() -> Iterator[None]:
     """Let click's own messages show what they quote as ours do: short, and without what a terminal would obey."""
     try:
         yield

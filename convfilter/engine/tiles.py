@@ -35,7 +35,7 @@ APART = {  # what is computed of a channel without the others
 }
 WORK = 800_000  # pixels of a one-coefficient kernel from whose time on another thread is worth waking
 
-Source = Callable[[slice, slice], NDArray[np.generic] | Tensor]
+ReadPart = Callable[[slice, slice], NDArray[np.generic] | Tensor]
 Change = Callable[[int, NDArray[np.float32]], NDArray[np.generic]]  # of a channel's number and values
 
 
@@ -295,11 +295,11 @@ def _part(x: Tensor, rows: slice, columns: slice) -> Tensor:
 
 
 def _compute(
-    segment: SegmentPlan, source: Source, shape: Shape, threads: Threads, *, measured: bool = True, times: int = 1
+    segment: SegmentPlan, source: ReadPart, shape: Shape, threads: Threads, *, measured: bool = True, times: int = 1
 ) -> Output:
-    """The segment's output, kept if there is room; still to be computed, and without ranges, if not ``measured``.
+    """The segment's output, kept if it is small enough; still to be computed, and without ranges, if not ``measured``.
 
-    There is to be room for ``times`` as much.
+    ``times`` is how many such outputs are kept at once.
     """
     output, plans = plan_tiles(segment, shape)
     keep = is_kept((times * output[0], *output[1:]))

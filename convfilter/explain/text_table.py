@@ -40,7 +40,7 @@ def write_table(explanation: Explanation, width: int = 80) -> str:
 
     A wide terminal gets every layer on one line. Where that does not fit, the sums that give the output's height and
     width go below the layer, then its kernel, stride, padding and dilation too; a layer's text that is too long stands
-    above its numbers. Where a layer does not take what comes in, the text ends there.
+    above its numbers. Where a layer does not take its input, the text ends there.
 
     >>> from convfilter import parse
     >>> from convfilter.explain.layer_table import explain
@@ -60,13 +60,13 @@ def write_table(explanation: Explanation, width: int = 80) -> str:
     if not explanation.error:
         rows.append(_total(explanation))
     for without in LAYOUTS:
-        widths, room = _measure(rows, without, width)
-        if room >= min(max(len(row["layer"]) for row in rows), LEAST):
+        widths, layer_width = _measure(rows, without, width)
+        if layer_width >= min(max(len(row["layer"]) for row in rows), LEAST):
             break
-    if room < len("layer"):
+    if layer_width < len("layer"):
         rows = [{**row, "adds": row.get("short", "")} for row in rows]
-        widths, room = _measure(rows, without, width)
-    if room < len("layer"):
+        widths, layer_width = _measure(rows, without, width)
+    if layer_width < len("layer"):
         lines = _stack(rows, width)
     else:
         lines = _table(rows, widths, width)
@@ -85,9 +85,9 @@ def _measure(rows: list[dict], without: set[str], width: int) -> tuple[dict[str,
                 [line for row in rows for line in row["sums"]] if key == "sum" else [row.get(key, "") for row in rows]
             )
             widths[key] = max(map(len, (*titles, *cells)))
-    room = width - (sum(widths.values()) - widths["layer"] + 2 * len(widths) - 2)
-    widths["layer"] = min(widths["layer"], room)
-    return widths, room
+    layer_width = width - (sum(widths.values()) - widths["layer"] + 2 * len(widths) - 2)
+    widths["layer"] = min(widths["layer"], layer_width)
+    return widths, layer_width
 
 
 def _table(rows: list[dict], widths: Mapping[str, int], width: int) -> list[str]:

@@ -94,7 +94,7 @@ def _look_at(path: str, pipeline: Pipeline, options: Options) -> Photo:
     import numpy as np
     from PIL import Image
 
-    from convfilter.images.decoding import at_ease
+    from convfilter.images.decoding import without_limits
     from convfilter.images.reader import read_header, read_pictures
 
     try:
@@ -106,7 +106,7 @@ def _look_at(path: str, pipeline: Pipeline, options: Options) -> Photo:
     except PipelineError as error:
         raise InputError(f"{escape(path)}: {error.reason}") from None
     try:
-        with at_ease(), Image.open(path) as image:
+        with without_limits(), Image.open(path) as image:
             turned, tiff = image.getexif().get(ORIENTATION, 1) != 1, image.format == "TIFF"
             colour, transparent = options.mode == "RGB", image.has_transparency_data
             pixels = picture.shape[1] * picture.shape[2]

@@ -23,8 +23,8 @@ WIDER = 1.2  # times as wide as ours those may be
 class Canvas(Protocol):
     """Where a sheet is drawn. Places are pixels from the left top; colours are #rrggbb."""
 
-    def text(self, left: int, top: int, text: str, size: int, color: str, room: float) -> None:
-        """Write one line, whose letters' box has its left top there, and which is no wider than ``room``."""
+    def text(self, left: int, top: int, text: str, size: int, color: str, most: float) -> None:
+        """Write one line, whose letters' box has its left top there, and which is at most ``most`` wide."""
 
     def frame(self, left: int, top: int, width: int, height: int, color: str, thick: int) -> None:
         """Draw a frame around a picture that has this place."""
@@ -42,7 +42,7 @@ class Pixels:
     def __init__(self, width: int, height: int, background: str) -> None:
         self.image = Image.new("RGB", (width, height), background)
 
-    def text(self, left: int, top: int, text: str, size: int, color: str, room: float) -> None:
+    def text(self, left: int, top: int, text: str, size: int, color: str, most: float) -> None:
         self.image.paste(color, (left, top), draw(text, size))
 
     def frame(self, left: int, top: int, width: int, height: int, color: str, thick: int) -> None:
@@ -69,9 +69,9 @@ class Svg:
         )
         self._parts = [f'<rect width="{width}" height="{height}" fill="{background}"/>']
 
-    def text(self, left: int, top: int, text: str, size: int, color: str, room: float) -> None:
+    def text(self, left: int, top: int, text: str, size: int, color: str, most: float) -> None:
         wide = measure(text, size)
-        squeeze = f' textLength="{wide:.0f}" lengthAdjust="spacingAndGlyphs"' if wide * WIDER > room else ""
+        squeeze = f' textLength="{wide:.0f}" lengthAdjust="spacingAndGlyphs"' if wide * WIDER > most else ""
         at = f'x="{left}" y="{top + round(1.1 * size)}" font-size="{size}" fill="{color}"'
         self._parts.append(f"<text {at}{squeeze}>{escape(text)}</text>")
 

@@ -1,8 +1,8 @@
-"""Where everything stands on a sheet: rows of tiles under their headings, all at one scale, and how large letters are.
+"""Where everything stands on a sheet: rows of panels under their headings, all at one scale, and how large letters are.
 
-A row is the input, or the channels after one layer or of one pipeline. It takes as many lines of tiles as it needs.
-Consecutive rows with as many tiles stand in the same columns, so that a channel can be followed downwards. A tile is
-drawn as large for its picture as every other tile of the sheet, so that a picture that was pooled is smaller.
+A row is the input, or the channels after one layer or of one pipeline. It takes as many lines of panels as it needs.
+Consecutive rows with as many panels stand in the same columns, so that a channel can be followed downwards. A panel is
+drawn as large for its picture as every other panel of the sheet, so that a picture that was pooled is smaller.
 """
 
 import math
@@ -13,20 +13,20 @@ from itertools import groupby
 from convfilter.errors import UsageError
 from convfilter.figures.letters import break_lines, measure
 
-MAX_TILES = 2049  # 2048 channels and the input
+MAX_PANELS = 2049  # 2048 channels and the input
 MAX_WIDTH = 2400
 NARROWEST = 640  # so that titles and headings have a place
 MAX_PIXELS = 40_000_000
 MOST_COLUMNS = 30  # more do not fit into MAX_WIDTH with their texts
 SMALLEST = 16  # pixels of the longer side of what is drawn: an output of one pixel must be seen
-LEGIBLE = 120  # pixels of a tile's side
+LEGIBLE = 120  # pixels of a panel's side
 SCREEN = 1.6  # width over height
 LONGEST = 8  # times as long as wide: what is longer is drawn thicker than it is, or it would be a hair
 
 
 @dataclass(frozen=True)
 class Row:
-    """What stands in one row: so many tiles, the largest of WxH pixels, under a heading with its detail behind it."""
+    """What stands in one row: so many panels, the largest of WxH pixels, under a heading with its detail behind it."""
 
     count: int
     size: tuple[int, int]
@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Band:
-    """A row as it is laid out: its tiles in columns and lines, a cell's width, the largest tile WxH, its heading."""
+    """A row as it is laid out: its panels in columns and lines, a cell's width, the largest panel WxH, its heading."""
 
     count: int
     columns: int
@@ -60,8 +60,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything stands, in pixels: ``scale`` is how many a picture's pixel takes (None: as many as there is room
-    for, in every tile), ``text`` the height of letters, and ``title`` what stands above all rows.
+    """Where everything stands, in pixels: ``scale`` is how many a picture's pixel takes (None: as many as fit
+    into its panel), ``text`` the height of letters, and ``title`` what stands above all rows.
     """
 
     width: int
@@ -78,7 +78,7 @@ class Layout:
 
     @property
     def gap(self) -> int:
-        """Pixels between tiles side by side."""
+        """Pixels between panels side by side."""
         return round(1.6 * self.text)
 
     @property
@@ -88,19 +88,19 @@ class Layout:
 
     @property
     def caption(self) -> int:
-        """Height of the three lines of text under a tile."""
+        """Height of the three lines of text under a panel."""
         return _caption(self.text)
 
-    def place(self, row: int, tile: int) -> tuple[int, int]:
-        """Return the left and the bottom of a tile of a row, both counted from 0."""
+    def place(self, row: int, panel: int) -> tuple[int, int]:
+        """Return the left and the bottom of a panel of a row, both counted from 0."""
         band = self.bands[row]
-        line, column = divmod(tile, band.columns)
+        line, column = divmod(panel, band.columns)
         top = band.top + _heading(len(band.heading), self.text)
         step = band.box[1] + self.caption + _between(self.text)
         return self.margin + column * (band.cell + self.gap), top + line * step + band.box[1]
 
     def is_wide(self, row: int) -> bool:
-        """Return whether labels in a row have room for the word channel."""
+        """Return whether labels in a row can hold the word channel."""
         return self.bands[row].cell >= 10 * self.text
 
     def drawn_size(self, row: int, size: tuple[int, int]) -> tuple[int, int]:
@@ -121,18 +121,18 @@ def plan_sheet(
 
     The largest picture is drawn 256 to 640 pixels long where that keeps the sheet within 2400 pixels' width and 40
     megapixels, else smaller. ``columns`` is the most that a row has, else the sheet is about as wide for its height as
-    a screen. With ``zoom`` every tile is as large as the largest.
+    a screen. With ``zoom`` every panel is as large as the largest.
 
     Raises:
-        UsageError: there are more tiles than a sheet has room for.
+        UsageError: there are more panels than a sheet can hold.
 
     >>> layout = plan_sheet([Row(1, (512, 512)), Row(2, (256, 256))])
     >>> layout.scale, layout.drawn_size(1, (256, 256)), [band.columns for band in layout.bands]
     (1.0, (256, 256), [1, 2])
     """
     count = sum(row.count for row in rows)
-    if count > MAX_TILES:
-        raise UsageError(f"a contact sheet has room for {MAX_TILES} panels, not {count}; choose some with --channels")
+    if count > MAX_PANELS:
+        raise UsageError(f"a contact sheet has room for {MAX_PANELS} panels, not {count}; choose some with --channels")
     most = max(row.count for row in rows)
     choices = [min(columns, most)] if columns else range(1, min(most, MOST_COLUMNS) + 1)
     plans: dict[tuple[int, ...], _Plan] = {}
@@ -143,7 +143,7 @@ def plan_sheet(
         why = f"in {columns} columns" if columns else f"in {len(rows)} rows"
         hint = "raise --columns, or choose some with --channels" if columns else "choose some with --channels"
         raise UsageError(f"a contact sheet of {count} panels {why} would be larger than 40 megapixels; {hint}")
-    return _write(min(plans.values(), key=lambda plan: _awkwardness(plan, rows)), rows, title, subtitle, note)
+    return _write(min(plans.values(), key=lambda plan: _penalty(plan, rows)), rows, title, subtitle, note)
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def _largest(rows: Sequence[Row], columns: int, zoom: bool, *, exact: bool) -> _
 
 
 def _natural_scale(rows: Sequence[Row]) -> float:
-    """Return the scale of a sheet that has room for it."""
+    """Return the scale of a sheet that is large enough for it."""
     longest = max(max(row.size) for row in rows)
     return -(-256 // longest) if longest < 256 else min(1.0, 640 / longest)
 
@@ -208,15 +208,15 @@ def _try(rows: Sequence[Row], columns: int, scale: float, zoom: bool, exact: boo
     return _Plan(bands, text, scale, zoom, width, sum(heights) + _apart(text) * (len(rows) - 1) + rim)
 
 
-def _even(band: tuple, count: int, room: int, gap: int) -> tuple:
-    """Return a band with as many columns as there is room for, or fewer where these fill its lines more evenly."""
+def _even(band: tuple, count: int, width: int, gap: int) -> tuple:
+    """Return a band with as many columns as the width holds, or fewer where these fill its lines more evenly."""
     columns, lines, cell, box = band
-    lines = -(-count // max(columns, (room + gap) // (cell + gap)))
+    lines = -(-count // max(columns, (width + gap) // (cell + gap)))
     return -(-count // lines), lines, cell, box
 
 
-def _awkwardness(plan: _Plan, rows: Sequence[Row]) -> float:
-    """Return how far a sheet is from a screen's shape, from having no empty places, and from tiles of full size."""
+def _penalty(plan: _Plan, rows: Sequence[Row]) -> float:
+    """Return how far a sheet is from a screen's shape, from having no empty places, and from panels of full size."""
     side = math.sqrt(max(w * h for _, _, _, (w, h) in plan.bands))
     places = sum(columns * lines for columns, lines, _, _ in plan.bands)
     count = sum(row.count for row in rows)
@@ -230,20 +230,20 @@ def _awkwardness(plan: _Plan, rows: Sequence[Row]) -> float:
 def _write(plan: _Plan, rows: Sequence[Row], title: str, subtitle: str, note: str) -> Layout:
     """Return the layout with all texts in their lines."""
     text, margin = plan.text, max(2 * plan.text, 28)
-    room = plan.width - 2 * margin
+    width = plan.width - 2 * margin
     large = max(round(1.4 * text), plan.width // 75)
     small = max(text, round(0.62 * large))
     written: list[Line] = []
     top = margin - large // 4
     for words, size, most in ((title, large, 2), (subtitle, small, 6), (note, small, 3)):
-        for line in break_lines(words, size, room, most) if words else ():
+        for line in break_lines(words, size, width, most) if words else ():
             written.append(Line(line, size, top, faint=words is not title))
             top += round((1.5 if size == large else 1.4) * size)
     top = top + small if written else margin
     bands = []
     for row, (columns, lines, cell, box) in zip(rows, plan.bands, strict=True):
         detail = measure(row.detail, text) + 2 * text if row.detail else 0
-        heading = tuple(break_lines(row.heading, text, max(room - detail, room / 2), 2)) if row.heading else ()
+        heading = tuple(break_lines(row.heading, text, max(width - detail, width / 2), 2)) if row.heading else ()
         bands.append(Band(row.count, columns, lines, cell, box, heading, row.detail, top))
         top += _heading(len(heading), text) + lines * (box[1] + _caption(text) + _between(text)) + _apart(text)
     height = top - _apart(text) - _between(text) + margin
@@ -269,7 +269,7 @@ def _heading(lines: int, text: int) -> int:
 
 
 def _between(text: int) -> int:
-    """Pixels between the caption of a tile and the one below it."""
+    """Pixels between the caption of a panel and the one below it."""
     return round(0.8 * text)
 
 

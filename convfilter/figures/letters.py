@@ -19,21 +19,21 @@ def measure(text: str, size: int) -> float:
     return _font(size, text).getlength(text) / FINER
 
 
-def cut(text: str, size: int, room: float) -> str:
-    """Return a text no wider than ``room`` pixels: one that is too long ends in an ellipsis.
+def cut(text: str, size: int, width: float) -> str:
+    """Return a text no wider than ``width`` pixels: one that is too long ends in an ellipsis.
 
     >>> cut("a short text", 12, 200), cut("a text that is too long", 12, 60)
     ('a short text', 'a text tha…')
     """
     text = escape(text[:LONGEST])
-    if measure(text, size) <= room:
+    if measure(text, size) <= width:
         return text
-    fitting = bisect_right(range(len(text)), room, key=lambda end: measure(text[:end] + "…", size))
+    fitting = bisect_right(range(len(text)), width, key=lambda end: measure(text[:end] + "…", size))
     return text[: max(0, fitting - 1)].rstrip() + "…"
 
 
-def break_lines(text: str, size: int, room: float, most: int) -> list[str]:
-    """Return a text in at most ``most`` lines no wider than ``room`` pixels, broken at spaces.
+def break_lines(text: str, size: int, width: float, most: int) -> list[str]:
+    """Return a text in at most ``most`` lines no wider than ``width`` pixels, broken at spaces.
 
     What does not fit ends in an ellipsis. A line begins with what joins it to the one before, such as ``|``.
 
@@ -43,14 +43,14 @@ def break_lines(text: str, size: int, room: float, most: int) -> list[str]:
     words = escape(text[:LONGEST]).replace("| ", "|\u00a0").split(" ")
     lines = [words[0]]
     for at, word in enumerate(words[1:], 1):
-        if measure(longer := f"{lines[-1]} {word}", size) <= room:
+        if measure(longer := f"{lines[-1]} {word}", size) <= width:
             lines[-1] = longer
         elif len(lines) == most:
             lines[-1] = " ".join([lines[-1], *words[at:]])
             break
         else:
             lines.append(word)
-    return [cut(line.replace("\u00a0", " "), size, room) for line in lines]
+    return [cut(line.replace("\u00a0", " "), size, width) for line in lines]
 
 
 def draw(text: str, size: int) -> Image.Image:

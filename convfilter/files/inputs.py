@@ -41,7 +41,7 @@ def find_sources(
     Without ``metadata`` in the outputs, those among inputs are known by looks and names: a PNG with nothing but pixels,
     called after the filter or a neighbour. UsageError where a folder has no folder beside it.
     """
-    named = Named(list(dict.fromkeys(inputs)), passed_over, resumed)
+    named = NamedInputs(list(dict.fromkeys(inputs)), passed_over, resumed)
     output_folders = OutputFolders(
         list(named.files.values()),
         list(named.folders.values()),
@@ -57,7 +57,7 @@ def find_sources(
 class Sources:
     """Iterates over Source and Problem; ``is_input(path)`` tells what is an input, so that no output replaces it."""
 
-    def __init__(self, named: "Named", output_folders: OutputFolders, walk: FolderWalk) -> None:
+    def __init__(self, named: "NamedInputs", output_folders: OutputFolders, walk: FolderWalk) -> None:
         self._named, self._output_folders, self._walk = named, output_folders, walk
 
     @property
@@ -99,7 +99,7 @@ class Sources:
         return stat.S_ISREG(found.st_mode) and (self._named.is_input(path, found) or self._walk.is_input(path, found))
 
 
-class Named:
+class NamedInputs:
     """What the inputs name, looked at once: files and folders by what makes them the same, and problems.
 
     ``entries`` has them in order: the key of a file or folder, or a Problem.

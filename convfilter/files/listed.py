@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from convfilter.errors import InputError, UsageError, escape, shorten
 from convfilter.files.destination import STARTS, Destination, read_object
 from convfilter.files.existing import is_ours
+from convfilter.files.hash_set import HashSet
 from convfilter.files.inputs import STANDARD_INPUT, describe_missing, describe_other, identify
 from convfilter.files.labels import Listing, choose_labels, folder_label, hashed
 from convfilter.files.output_folders import OutputFolders, beside, folder_of
 from convfilter.files.paths import describe_error, fold, kind_of, split_name
 from convfilter.files.patterns import LEFT_OUT
-from convfilter.files.seen import Seen
 from convfilter.files.walk import FolderWalk, Problem, Search, Source, scan
 
 PIECE = 1 << 16
@@ -125,7 +125,7 @@ class ListedSources:
         names.check()
         self._names, self._search, self._output, self._filter = names, search, output, filter
         self._resumed = resumed
-        self._files, self._places = Seen(), Seen()
+        self._files, self._places = HashSet(), HashSet()
         self._listings: OrderedDict[str, Listing] = OrderedDict()
 
     @property

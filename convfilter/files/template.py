@@ -35,7 +35,7 @@ class Part:
     step: str = ""
 
 
-class Named(Protocol):
+class NamedSource(Protocol):
     """What names are made of, of a source: see ``walk.Source``."""
 
     @property
@@ -81,7 +81,7 @@ def check_template(
 
 
 def name_outputs(
-    source: Named,
+    source: NamedSource,
     parts: Sequence[Part],
     *,
     filter: str,
@@ -156,19 +156,21 @@ def _check_gaps(tokens: list[tuple[str, str, int]]) -> None:
         before = field or before
 
 
-def _fit(source: Named, label: str, parts: Sequence[Part], filter: str, template: str | None, suffix: str) -> list[str]:
+def _fit(
+    source: NamedSource, label: str, parts: Sequence[Part], filter: str, template: str | None, suffix: str
+) -> list[str]:
     """Return the paths with the label cut so far that every name in them fits."""
     paths = [_render(source, label, part, filter, template, suffix) for part in parts]
     excess = max((len(os.fsencode(name)) - LONGEST for path in paths for name in path.split("/")), default=0)
     if excess > 0:
-        room = len(os.fsencode(label)) - excess - 13
-        short = hashed(_cut(HASHED.sub("", label), room), source.identity) if room > 0 else label
+        length = len(os.fsencode(label)) - excess - 13
+        short = hashed(_cut(HASHED.sub("", label), length), source.identity) if length > 0 else label
         paths = [_render(source, short, part, filter, template, suffix) for part in parts]
         paths = ["/".join(map(_squeeze, path.split("/"))) for path in paths]
     return [os.path.join(source.folder, path) for path in paths]
 
 
-def _render(source: Named, label: str, part: Part, filter: str, template: str | None, suffix: str) -> str:
+def _render(source: NamedSource, label: str, part: Part, filter: str, template: str | None, suffix: str) -> str:
     filter = to_file_name(filter)
     if template is None:
         filter += "-" if _LOOSE.fullmatch(filter) else ""

@@ -27,13 +27,13 @@ LEARNT = (".weight", ".bias")
 class Learnt:
     """Tensors before and after, by the names that a state dict gives them, and how the last step left the loss.
 
-    ``rest`` are those that are not learnt, such as ``running_mean``. ``error`` is the root of the mean square of what
+    ``fixed`` are those that are not learnt, such as ``running_mean``. ``error`` is the root of the mean square of what
     the outputs are off.
     """
 
     first: dict[str, Tensor]
     last: dict[str, Tensor]
-    rest: dict[str, Tensor]
+    fixed: dict[str, Tensor]
     error: float
     steps: int
 
@@ -45,13 +45,13 @@ def learn(
     seed: int = 0,
     steps: int = 300,
     device: str = "cpu",
-    tell: Callable[[int, float], object] = lambda step, error: None,
+    on_step: Callable[[int, float], object] = lambda step, error: None,
 ) -> Learnt:
     """Return the weights and biases with which the pipeline comes nearest to the outputs of all pairs.
 
     They begin as the text gives them, or as PyTorch draws them with ``seed``; the kernels of ``Filter2d`` stay as they
-    are. It ends after so many ``steps``, or where these no longer make the loss smaller. ``tell(step, error)`` hears
-    of every step. ``device`` is PyTorch's name of where to compute; what is returned lies on the CPU.
+    are. It ends after so many ``steps``, or where these no longer make the loss smaller. ``on_step(step, error)``
+    is called after every step. ``device`` is PyTorch's name of where to compute; what is returned lies on the CPU.
 
     Raises:
         UsageError: the pipeline has no weights that could be learnt.
@@ -60,7 +60,7 @@ def learn(
     compute_exactly()
     try:
         with memory_errors():
-            return _learn(pipeline, [pair.to(device) for pair in pairs], seed, steps, device, tell)
+            return _learn(pipeline, [pair.to(device) for pair in pairs], seed, steps, device, on_step)
     except MemoryError:
         where = "memory" if device == "cpu" else f"the memory of {device}"
         raise InputError(f"{where} does not suffice to learn from it; cut a part out of both pictures") from None
@@ -72,10 +72,10 @@ def _learn(
     seed: int,
     steps: int,
     device: str,
-    tell: Callable[[int, float], object],
+    on_step: Callable[[int, float], object],
 ) -> Learnt:
     channels = pairs[0].before.shape[1]
-    pipeline = pipeline.settle(channels)
+    pipeline = pipeline.materialize(channels)
     network = move(build(pipeline, seed=seed, channels=channels), torch.device(device))
     tensors = {
         f"{number}.{name}": getattr(network[number], name).detach().clone()
@@ -83,7 +83,7 @@ def _learn(
         for name, _ in layer.effect.tensors
     }
     chosen = {name: nn.Parameter(tensor) for name, tensor in tensors.items() if name.endswith(LEARNT)}
-    rest = {name: tensor.cpu() for name, tensor in tensors.items() if name not in chosen}
+    fixed = {name: tensor.cpu() for name, tensor in tensors.items() if name not in chosen}
     if not chosen:
         raise UsageError("fit: the pipeline has no weights to learn; use Conv2d, ConvTranspose2d or PReLU")
     for name, parameter in chosen.items():
@@ -115,14 +115,14 @@ def _learn(
             raise InputError(f"the loss is {losses[-1]} after {step - 1} steps; try another --seed, or --white 1")
         if losses[-1] <= min(losses):
             best, error = before, (losses[-1] * scale) ** 0.5
-        tell(step, error)
+        on_step(step, error)
         if len(losses) > PATIENCE and min(losses[-PATIENCE:]) >= min(losses[:-PATIENCE]) * (1 - STILL):
             break
     with torch.no_grad():
         last = sum(pair.residual(network(pair.before)).square().sum().item() for pair in pairs) / count
     if last**0.5 <= error:  # after the last step
         best, error = _copy(chosen), last**0.5
-    return Learnt(first, best, rest, error, len(losses))
+    return Learnt(first, best, fixed, error, len(losses))
 
 
 def _copy(parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:

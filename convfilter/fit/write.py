@@ -26,7 +26,7 @@ def fit_files(
     options: Options,
     *,
     steps: int = 300,
-    tell: Callable[[int, float], object] = lambda step, error: None,
+    on_step: Callable[[int, float], object] = lambda step, error: None,
 ) -> Learnt:
     """Learn the pipeline's weights from pictures before and after, and write them to a safetensors file.
 
@@ -49,10 +49,10 @@ def fit_files(
     groups = group_pictures(pipeline.channels(options.channels_in), pictures)
     pairs = [read_pair(pipeline, before, afters, options) for before, afters in groups]
     try:
-        learnt = learn(pipeline, pairs, seed=options.seed, steps=steps, device=device, tell=tell)
+        learnt = learn(pipeline, pairs, seed=options.seed, steps=steps, device=device, on_step=on_step)
     except InputError as error:
         raise InputError(f"{escape(pictures[0])}: {error}") from None
-    data = save({name: tensor.contiguous() for name, tensor in (learnt.last | learnt.rest).items()})
+    data = save({name: tensor.contiguous() for name, tensor in (learnt.last | learnt.fixed).items()})
     write_file(output, lambda file: file.write(data), no_clobber=options.no_clobber)
     return learnt
 

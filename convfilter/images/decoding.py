@@ -1,4 +1,4 @@
-"""Has Pillow open and decode pictures, quietly and whole, and says in words what it raises."""
+"""Opens and decodes pictures with Pillow, without its warnings and limits, and turns its errors into messages."""
 
 import contextlib
 import ctypes
@@ -47,12 +47,12 @@ _settings = contextlib.ExitStack()
 
 
 @contextlib.contextmanager
-def at_ease() -> Iterator[None]:
+def without_limits() -> Iterator[None]:
     """Return a context in which Pillow warns of nothing and refuses no size.
 
     Both are settings of the process: they hold while any thread is inside, and are given back by the last one out.
 
-    >>> with at_ease():
+    >>> with without_limits():
     ...     Image.MAX_IMAGE_PIXELS is None
     True
     """
@@ -75,7 +75,7 @@ def at_ease() -> Iterator[None]:
 
 @contextlib.contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Return a context in which Pillow is at ease, and whatever goes wrong is an InputError in words.
+    """Return a context in which Pillow is without limits, and whatever goes wrong is an InputError that says why.
 
     ``name`` is the format that is read, or nothing before it is known.
 
@@ -86,7 +86,7 @@ def reading(name: str) -> Iterator[None]:
     convfilter.errors.InputError: truncated: the file ends in the middle of the picture data
     """
     try:
-        with at_ease():
+        with without_limits():
             yield
     except ConvfilterError:
         raise

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from convfilter.errors import InputError, UsageError
 from convfilter.images import containers, decoding, formats, tiff, to_gray
 
-Source = str | os.PathLike[str] | BinaryIO
+PictureFile = str | os.PathLike[str] | BinaryIO
 Frames = Literal["first", "all"] | int
 Mode = Literal["L", "RGB"]  # gray, or red, green and blue
 
@@ -68,7 +68,7 @@ class Picture:
         return (1, *self.values.shape) if self.values.ndim == 2 else self.values.shape  # type: ignore[return-value]
 
 
-def read_header(source: Source) -> Header:
+def read_header(source: PictureFile) -> Header:
     """Return the header of the first frame, without decoding a pixel.
 
     ``source`` is a path or a seekable binary file. Raises InputError where it is no picture or a broken one: a file
@@ -83,7 +83,7 @@ def read_header(source: Source) -> Header:
 
 
 def read_pictures(
-    source: Source,
+    source: PictureFile,
     *,
     frames: Frames = "first",
     background: str = "white",
@@ -159,7 +159,7 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def _read(
-    source: Source, frames: Frames, background: tuple[int, int, int], mode: Mode, admit: Callable[[Header], Any]
+    source: PictureFile, frames: Frames, background: tuple[int, int, int], mode: Mode, admit: Callable[[Header], Any]
 ) -> Iterator[Picture]:
     with _opened(source) as opened:
         header = opened.header
@@ -219,7 +219,7 @@ class _Opened:
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[_Opened]:
+def _opened(source: PictureFile) -> Iterator[_Opened]:
     with ExitStack() as stack:
         with decoding.reading(""):
             if isinstance(source, str | os.PathLike):

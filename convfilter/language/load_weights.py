@@ -58,7 +58,7 @@ def load_weights(
     from convfilter.weights.file import open_weights  # takes as long as all the rest of the language
 
     file = open_weights(path)
-    layers = list(pipeline.settle(channels).layers)
+    layers = list(pipeline.materialize(channels).layers)
     needs = [
         _Need(number, name, shape)
         for number, layer in enumerate(layers)

@@ -1,4 +1,4 @@
-"""The meaning of a text as a whole: parse() gives its layers, str() writes them back, shapes() what comes out."""
+"""The meaning of a text as a whole: parse() gives its layers, str() writes them back, shapes() the outputs' sizes."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from convfilter.language import grammar
 from convfilter.language.arguments import signature
 from convfilter.language.grammar import File
 from convfilter.language.presets import PRESETS, Preset
-from convfilter.language.resolve import Layer, look_up, settle
+from convfilter.language.resolve import Layer, look_up, materialize
 from convfilter.layers.entry import Computes
 from convfilter.layers.shapes import Shape
 
@@ -83,7 +83,7 @@ class Pipeline:
         """Return the shape (C, H, W) after each layer, for an input of ``shape``.
 
         Raises:
-            PipelineError: a layer does not take what comes in; the caret stands under it.
+            PipelineError: a layer does not take its input; the caret stands under it.
 
         >>> parse("edge | MaxPool2d(2)").shapes((1, 512, 512))
         [(1, 508, 508), (1, 254, 254)]
@@ -106,7 +106,7 @@ class Pipeline:
         """Return how many channels come out where ``c`` come in; a grayscale picture has 1.
 
         Raises:
-            PipelineError: a layer does not take what comes in.
+            PipelineError: a layer does not take its input.
         """
         loaded = True
         for layer in self.layers:
@@ -114,13 +114,13 @@ class Pipeline:
             loaded = loaded and c == before and layer.effect.in_channels is None
         return c
 
-    def settle(self, channels: int) -> "Pipeline":
+    def materialize(self, channels: int) -> "Pipeline":
         """Return the pipeline with its lazy layers as those that they are for a picture of so many ``channels``.
 
         Raises:
-            PipelineError: a layer does not take what comes in.
+            PipelineError: a layer does not take its input.
 
-        >>> print(parse("LazyConv2d(8, 3) | ReLU").settle(3))
+        >>> print(parse("LazyConv2d(8, 3) | ReLU").materialize(3))
         Conv2d(3, 8, 3) | ReLU()
         """
         if not any(layer.entry.lazy for layer in self.layers):
@@ -128,7 +128,7 @@ class Pipeline:
         self.channels(channels)
         layers = []
         for layer in self.layers:
-            layers.append(settle(layer, channels))
+            layers.append(materialize(layer, channels))
             channels = layer.effect.channels(channels)
         return replace(self, layers=tuple(layers))
 

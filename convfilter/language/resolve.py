@@ -159,11 +159,11 @@ def give(layer: Layer, tensors: Mapping[str, Given]) -> Layer:
     return replace(layer, args=args, kwargs=kwargs, effect=effect)
 
 
-def settle(layer: Layer, channels: int) -> Layer:
+def materialize(layer: Layer, channels: int) -> Layer:
     """Return a lazy layer as the one that it is for so many input channels; any other as it is.
 
     >>> [layer] = look_up(grammar.read("LazyConv2d(8, 3)"), "LazyConv2d(8, 3)")
-    >>> print(settle(layer, 4))
+    >>> print(materialize(layer, 4))
     Conv2d(4, 8, 3)
     """
     if not layer.entry.lazy:

@@ -105,7 +105,7 @@ class Pipeline(language.Pipeline):
         ``white`` is the value of a white pixel.
 
         Raises:
-            PipelineError: a layer does not take what comes in.
+            PipelineError: a layer does not take its input.
 
         >>> parse("edge | MaxPool2d(2)").explain((1, 60, 60)).output
         (1, 28, 28)

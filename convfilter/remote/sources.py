@@ -14,7 +14,7 @@ from itertools import chain, islice
 
 from convfilter.errors import UsageError, escape
 from convfilter.files.existing import mark_of
-from convfilter.files.inputs import Identity, Named, Sources
+from convfilter.files.inputs import Identity, NamedInputs, Sources
 from convfilter.files.labels import Listing, choose_labels, folder_label, hashed
 from convfilter.files.output_folders import OutputFolders
 from convfilter.files.paths import describe_error, fold, kind_of, split_name
@@ -86,7 +86,7 @@ def find_sources(
     return _Sources(named, output_folders, walk, RemoteFolderWalk(named.places, search, output_folders))
 
 
-class _Named(Named):
+class _Named(NamedInputs):
     """What the inputs name; ``places`` has those behind URLs, and whether they are folders, by their names."""
 
     def __init__(

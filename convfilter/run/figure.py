@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from convfilter.explain.channel_names import label_channel
 from convfilter.figures.layout import Row, plan_sheet
-from convfilter.figures.sheet import Sheet, Tile
+from convfilter.figures.sheet import Panel, Sheet
 from convfilter.gray.norm import GrayScale
 from convfilter.gray.quantise import quantise
 from convfilter.gray.scale import Shade, has_colour_kernels, join_ranges, keeps_scale
@@ -57,7 +57,7 @@ class Figure:
         )
         shown = quantise(picture.values.astype(np.float32), GrayScale(0.0, picture.white))
         shown = np.moveaxis(shown, 0, -1) if channels > 1 else shown
-        self._sheet.add(Tile(shown, "input", picture.shape, ends, is_input=True))
+        self._sheet.add(Panel(shown, "input", picture.shape, ends, is_input=True))
 
     def add_row(self, channels: Iterable[tuple[Shade, NDArray[np.float32]]], names: Sequence[str]) -> None:
         """Draw the channels (H, W) of the next row; ``names`` are those of all channels of its layer."""
@@ -65,7 +65,7 @@ class Figure:
         for shade, values in channels:
             label = label_channel(shade.channel, names[shade.channel], short=short)
             shown = quantise(values.copy(), shade.scale)
-            self._sheet.add(Tile(shown, label, (1, *values.shape), (shade.low, shade.high)))
+            self._sheet.add(Panel(shown, label, (1, *values.shape), (shade.low, shade.high)))
         self._row += 1
 
     def add_kernels(self, kernels: Iterable[tuple[int, NDArray[np.float32]]]) -> None:
@@ -75,7 +75,7 @@ class Figure:
             size = self._rows[self._row].size[0] // kernel.shape[2]
             shown = np.moveaxis(quantise(kernel.copy(), GrayScale(low, high)), 0, -1)
             shown = shown.repeat(size, 0).repeat(size, 1)  # its layout knows no other scale than the pictures'
-            self._sheet.add(Tile(shown, f"kernel {channel}", kernel.shape, (low, high)))
+            self._sheet.add(Panel(shown, f"kernel {channel}", kernel.shape, (low, high)))
         self._row += 1
 
     def write(self, file: BinaryIO, texts: Mapping[str, str], *, level: int | None = None, workers: int = 1) -> None:

@@ -13,7 +13,7 @@ from convfilter import PipelineError, UsageError, parse
 from convfilter.cli.main import cli
 from convfilter.engine.build import activations, build
 from convfilter.explain.pixel.grids import CHOSEN, PADDING, Cell, Grid, write_grids
-from convfilter.explain.pixel.trace import Place, explain_pixel, write_steps
+from convfilter.explain.pixel.trace import Pixel, explain_pixel, write_steps
 from convfilter.layers.catalogue import LAYERS
 
 NOISE = torch.from_numpy(np.random.default_rng(5).integers(0, 256, (1, 1, 30, 34)).astype(np.float32))
@@ -21,7 +21,7 @@ NOISE = torch.from_numpy(np.random.default_rng(5).integers(0, 256, (1, 1, 30, 34
 
 def follow(text, x, y, channel=0, picture=NOISE):
     pipeline = parse(text)
-    return explain_pixel(pipeline, build(pipeline), picture, Place(channel, y, x))
+    return explain_pixel(pipeline, build(pipeline), picture, Pixel(channel, y, x))
 
 
 def numbers(grid):
@@ -42,7 +42,7 @@ def test_every_sum_is_the_networks_own_value():
         c, h, w = outputs[-1].shape[1:]
         corners = [(0, 0), (h - 1, w - 1), (h - 1, 0), (h // 2, w // 2), (rng.randrange(h), rng.randrange(w))]
         for y, x in corners:
-            steps = explain_pixel(pipeline, network, NOISE, Place(rng.randrange(c), y, x))
+            steps = explain_pixel(pipeline, network, NOISE, Pixel(rng.randrange(c), y, x))
             assert (steps[-1].place.y, steps[-1].place.x) == (y, x)
             for step, output in zip(steps, outputs, strict=True):
                 names.add(step.layer.name)
@@ -58,7 +58,7 @@ def test_every_sum_is_the_networks_own_value():
 def test_the_weights_of_a_bicubic_enlargement_that_keeps_the_size():
     """PyTorch's own derivative is that of a copy there."""
     pipeline, x = parse("Upsample(scale_factor=1.1, mode='bicubic')"), NOISE[..., :6, :6]
-    [step] = explain_pixel(pipeline, build(pipeline), x, Place(0, 2, 3))
+    [step] = explain_pixel(pipeline, build(pipeline), x, Pixel(0, 2, 3))
     assert step.working.total == pytest.approx(step.value, rel=1e-6)
     assert step.working.lines[0] == "nearest input pixels: columns 1 to 4, rows 0 to 3"
 
@@ -86,7 +86,7 @@ def test_every_layers_sum_is_the_networks_own_value(name):
         for parameter in network.parameters():  # as training might leave them
             parameter += 0.1 * torch.rand(parameter.shape, generator=generator)
         for y, x_ in ((0, 0), (h - 1, w - 1), (rng.randrange(h), rng.randrange(w))):
-            [step] = explain_pixel(pipeline, network, x, Place(rng.randrange(c), y, x_))
+            [step] = explain_pixel(pipeline, network, x, Pixel(rng.randrange(c), y, x_))
             assert step.working.total == pytest.approx(step.value, rel=2e-5, abs=2e-5), (str(pipeline), step)
         done += 1
 
@@ -138,7 +138,7 @@ def test_a_pool_marks_its_largest_and_is_followed_there():
     window = steps[1].working.equations[0][0][0]
     assert (numbers(window)[2][1], marks(window)[2][1]) == (9, CHOSEN)
     assert steps[1].working.lines[1] == "the largest, at 4,3: 9"
-    assert (steps[0].place, steps[0].working.lines[0]) == (Place(0, 3, 4), "ReLU(9) = 9  (x above 0, 0 below)")
+    assert (steps[0].place, steps[0].working.lines[0]) == (Pixel(0, 3, 4), "ReLU(9) = 9  (x above 0, 0 below)")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_what_is_no_number_is_followed_as_torch_has_it(text, value):
 
 def test_the_channels_that_add_most_are_shown_and_all_are_counted():
     pipeline = parse("Conv2d(1, 20, 3) | Conv2d(20, 2, 3)")
-    steps = explain_pixel(pipeline, build(pipeline), NOISE, Place(1, 5, 6))
+    steps = explain_pixel(pipeline, build(pipeline), NOISE, Pixel(1, 5, 6))
     working = steps[1].working
     sums = sorted((abs(grids[2].total) for grids, _ in working.equations), reverse=True)
     assert len(sums) == 3 and sums == [abs(grids[2].total) for grids, _ in working.equations]
@@ -243,9 +243,9 @@ def test_a_large_pool_shows_the_part_around_its_largest():
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        (Place(0, 0, 30), "--pixel 30,0: the output is 30x26; the column goes from 0 to 29, and the row from 0 to 25"),
-        (Place(0, 26, 0), "the row from 0 to 25"),
-        (Place(2, 0, 0), "there is no channel 2; the output has channels 0 to 1"),
+        (Pixel(0, 0, 30), "--pixel 30,0: the output is 30x26; the column goes from 0 to 29, and the row from 0 to 25"),
+        (Pixel(0, 26, 0), "the row from 0 to 25"),
+        (Pixel(2, 0, 0), "there is no channel 2; the output has channels 0 to 1"),
     ],
 )
 def test_a_pixel_outside_is_refused(place, words):
@@ -262,7 +262,7 @@ def test_the_command_follows_a_pixel(tmp_path):
     Image.fromarray(NOISE[0, 0].byte().numpy()).save(tmp_path / "a.png")
     done = run("tutorial | ReLU", "--image", tmp_path / "a.png", "--pixel", "3,4,1", "--seed", 8, "--white", 1)
     pipeline = parse("tutorial | ReLU")
-    steps = explain_pixel(pipeline, build(pipeline, seed=8), NOISE / 255, Place(1, 4, 3))
+    steps = explain_pixel(pipeline, build(pipeline, seed=8), NOISE / 255, Pixel(1, 4, 3))
     assert (done.exit_code, done.stdout) == (0, write_steps(steps, 90) + "\n")
 
 
@@ -302,7 +302,7 @@ def test_a_pixel_that_no_input_reaches_is_followed_on_within_the_picture(text, x
     for at_y in {y, height - 1, *range(0, height, 5)}:
         for at_x in {x, width - 1, *range(1, width, 4)}:
             for step, output in zip(
-                explain_pixel(pipeline, network, NOISE, Place(0, at_y, at_x)), outputs, strict=True
+                explain_pixel(pipeline, network, NOISE, Pixel(0, at_y, at_x)), outputs, strict=True
             ):
                 place = step.place
                 assert step.value == output[0, place.channel, place.y, place.x]

@@ -8,18 +8,18 @@ import pytest
 from PIL import Image
 
 from convfilter.figures.layout import Row, plan_sheet
-from convfilter.figures.sheet import Sheet, Tile, resize
+from convfilter.figures.sheet import Panel, Sheet, resize
 from convfilter.figures.themes import THEMES
 
 BLUE = (0x1F, 0x5F, 0xBF)
 LINE = (0xC4, 0xC4, 0xC4)
 
 
-def draw_sheet(layout, tiles, theme="light", format="png"):
-    """Return the canvas of a sheet with all of its tiles."""
+def draw_sheet(layout, panels, theme="light", format="png"):
+    """Return the canvas of a sheet with all of its panels."""
     sheet = Sheet(layout, theme, format)
-    for tile in tiles:
-        sheet.add(tile)
+    for panel in panels:
+        sheet.add(panel)
     return sheet.canvas
 
 
@@ -50,7 +50,7 @@ def svg_texts(canvas):
 def test_every_picture_stands_in_its_place_pixel_for_pixel(count):
     layout = one_row(count)
     pictures = [np.random.default_rng(i).integers(1, 255, (64, 64), dtype=np.uint8) for i in range(count)]
-    drawn = pixels_of(draw_sheet(layout, [Tile(picture, "channel") for picture in pictures]))
+    drawn = pixels_of(draw_sheet(layout, [Panel(picture, "channel") for picture in pictures]))
     assert layout.scale == 4
     for i, picture in enumerate(pictures):
         left, bottom = layout.place(0, i)
@@ -66,7 +66,7 @@ def test_a_pooled_picture_is_half_as_long_and_zoom_makes_it_as_long():
     pictures = [flat(7, 100, 200), flat(9, 50, 100)]
 
     def areas(**options):
-        drawn = pixels_of(draw_sheet(plan_sheet(rows, **options), [Tile(picture, "") for picture in pictures]))[..., 0]
+        drawn = pixels_of(draw_sheet(plan_sheet(rows, **options), [Panel(picture, "") for picture in pictures]))[..., 0]
         return (drawn == 7).sum(), (drawn == 9).sum()
 
     assert areas() == (400 * 200, 200 * 100)
@@ -75,8 +75,8 @@ def test_a_pooled_picture_is_half_as_long_and_zoom_makes_it_as_long():
 
 def test_the_input_is_framed_and_named_in_blue():
     layout = one_row(2)
-    tiles = [Tile(flat(0), "input", None, (0, 255), is_input=True), Tile(flat(0), "channel 0", None, (0, 255))]
-    drawn = pixels_of(draw_sheet(layout, tiles))
+    panels = [Panel(flat(0), "input", None, (0, 255), is_input=True), Panel(flat(0), "channel 0", None, (0, 255))]
+    drawn = pixels_of(draw_sheet(layout, panels))
     start = layout.place(0, 1)[0] - 4
     assert (drawn[:, :start] == BLUE).all(axis=-1).sum() > 4 * 256
     assert not (drawn[:, start:] == BLUE).all(axis=-1).any()
@@ -85,8 +85,11 @@ def test_the_input_is_framed_and_named_in_blue():
 def test_a_sheet_says_what_it_shows():
     rows = [Row(1, (64, 64)), Row(1, (32, 32), "layer 1: MaxPool2d(2)", "1x32x32")]
     layout = plan_sheet(rows, title="photo.png", subtitle="MaxPool2d(2)", note="norm minmax")
-    tiles = [Tile(flat(0), "input", (1, 64, 64), (0, 255), is_input=True), Tile(flat(0), "0", (1, 32, 32), (-0.5, 3))]
-    assert svg_texts(draw_sheet(layout, tiles, format="svg")) == [
+    panels = [
+        Panel(flat(0), "input", (1, 64, 64), (0, 255), is_input=True),
+        Panel(flat(0), "0", (1, 32, 32), (-0.5, 3)),
+    ]
+    assert svg_texts(draw_sheet(layout, panels, format="svg")) == [
         "photo.png", "MaxPool2d(2)", "norm minmax", "layer 1: MaxPool2d(2)", "1x32x32",
         "input", "1x64x64", "0 to 255", "0", "1x32x32", "-0.5 to 3",
     ]  # fmt: skip
@@ -95,9 +98,9 @@ def test_a_sheet_says_what_it_shows():
 def test_an_svg_holds_each_picture_as_it_stands_on_the_png():
     pictures = [np.random.default_rng(i).integers(0, 256, (300, 300), dtype=np.uint8) for i in range(2)]
     layout = one_row(2, (300, 300))
-    tiles = [Tile(picture, "a & b < c") for picture in pictures]
+    panels = [Panel(picture, "a & b < c") for picture in pictures]
     file = io.BytesIO()
-    draw_sheet(layout, tiles, format="svg").write(file, {"Software": "x\x00y"})
+    draw_sheet(layout, panels, format="svg").write(file, {"Software": "x\x00y"})
     text = file.getvalue().decode()
     assert "a &amp; b &lt; c" in text
     assert "Software: x\ufffdy" in text
@@ -109,7 +112,7 @@ def test_an_svg_holds_each_picture_as_it_stands_on_the_png():
 def test_texts_of_an_svg_that_other_letters_could_make_too_long_are_held_to_their_width():
     layout = one_row(1)
     file = io.BytesIO()
-    draw_sheet(layout, [Tile(flat(0), "m" * 300, None, (0, 1))], format="svg").write(file, {})
+    draw_sheet(layout, [Panel(flat(0), "m" * 300, None, (0, 1))], format="svg").write(file, {})
     long, short = re.findall("<text[^>]*>", file.getvalue().decode())
     assert "textLength" in long
     assert "textLength" not in short
@@ -132,18 +135,18 @@ def test_themes_are_legible(theme):
 
 
 def test_a_theme_is_the_paper_of_both_kinds():
-    tiles = [Tile(flat(0), "")]
-    png = draw_sheet(one_row(1), tiles, "dark")
+    panels = [Panel(flat(0), "")]
+    png = draw_sheet(one_row(1), panels, "dark")
     assert tuple(pixels_of(png)[0, 0]) == (0x16, 0x18, 0x1D)
     file = io.BytesIO()
-    draw_sheet(one_row(1), tiles, "dark", "svg").write(file, {})
+    draw_sheet(one_row(1), panels, "dark", "svg").write(file, {})
     assert b'fill="#16181d"' in file.getvalue()
 
 
 def test_margins_stay_white():
-    tiles = [Tile(flat(0), "m" * 300, (9, 9, 9), (-1e30, 1e30)) for _ in range(7)]
+    panels = [Panel(flat(0), "m" * 300, (9, 9, 9), (-1e30, 1e30)) for _ in range(7)]
     layout = one_row(7, title="T" * 2000, subtitle="s " * 2000, note="n" * 500)
-    canvas = draw_sheet(layout, tiles)
+    canvas = draw_sheet(layout, panels)
     margin = layout.margin
     rows, columns = np.nonzero(ink(canvas))
     assert rows.min() >= margin - 12
@@ -155,7 +158,7 @@ def test_margins_stay_white():
 @pytest.mark.parametrize("label", ["m" * 300, "channel 12 · gaussian(size=31, sigma=12.5)", "W" * 40])
 def test_long_labels_never_reach_the_next_panel(label):
     layout = one_row(257)
-    columns = ink(draw_sheet(layout, [Tile(flat(255), label, (1, 64, 64), (-1e30, 1e30))] * 257)).any(axis=0)
+    columns = ink(draw_sheet(layout, [Panel(flat(255), label, (1, 64, 64), (-1e30, 1e30))] * 257)).any(axis=0)
     for i in range(1, layout.bands[0].columns):
         start = layout.place(0, i)[0]
         assert not columns[start - layout.gap + 2 : start - 2].any()
@@ -164,8 +167,8 @@ def test_long_labels_never_reach_the_next_panel(label):
 @pytest.mark.parametrize("count", [2, 65])
 def test_texts_lie_between_their_picture_and_the_next_row(count):
     layout = one_row(count)
-    with_text = pixels_of(draw_sheet(layout, [Tile(flat(0), "Ågjpqy|", (1, 9, 9), (-5, 5))] * count))
-    without = pixels_of(draw_sheet(layout, [Tile(flat(0), "")] * count))
+    with_text = pixels_of(draw_sheet(layout, [Panel(flat(0), "Ågjpqy|", (1, 9, 9), (-5, 5))] * count))
+    without = pixels_of(draw_sheet(layout, [Panel(flat(0), "")] * count))
     for i in range(count):
         bottom = layout.place(0, i)[1]
         strip = slice(bottom - layout.bands[0].box[1] - 1, bottom + 2)
@@ -175,7 +178,7 @@ def test_texts_lie_between_their_picture_and_the_next_row(count):
 def test_headings_stand_between_the_rows():
     rows = [Row(2, (64, 64), "layer 1: " + "Filter2d(sobel_x, sobel_y) " * 9, "2x64x64"), Row(2, (64, 64), "layer 2")]
     layout = plan_sheet(rows)
-    canvas = draw_sheet(layout, [Tile(flat(0), "Ågjpqy|", (1, 9, 9), (-5, 5))] * 4)
+    canvas = draw_sheet(layout, [Panel(flat(0), "Ågjpqy|", (1, 9, 9), (-5, 5))] * 4)
     assert [len(band.heading) for band in layout.bands] == [2, 1]
     lines = ink(canvas).any(axis=1)
     for row in (0, 1):
@@ -192,7 +195,7 @@ def test_headings_stand_between_the_rows():
 def test_titles_of_all_kinds(title, format):
     file = io.BytesIO()
     layout = one_row(1, title=title, subtitle=title, note=title)
-    draw_sheet(layout, [Tile(flat(0), title)], format=format).write(file, {"Title": title})
+    draw_sheet(layout, [Panel(flat(0), title)], format=format).write(file, {"Title": title})
     assert file.getvalue()[:4] in (b"\x89PNG", b"<svg")
 
 
@@ -200,10 +203,10 @@ def test_colour_pictures_stay_colour():
     colour = np.zeros((256, 256, 3), np.uint8)
     colour[...] = (200, 30, 60)
     layout = one_row(1, (256, 256))
-    drawn = pixels_of(draw_sheet(layout, [Tile(colour, "input")]))
+    drawn = pixels_of(draw_sheet(layout, [Panel(colour, "input")]))
     left, bottom = layout.place(0, 0)
     assert (drawn[bottom - 256 : bottom, left : left + 256] == (200, 30, 60)).all()
-    assert draw_sheet(layout, [Tile(colour, "input")], format="svg")
+    assert draw_sheet(layout, [Panel(colour, "input")], format="svg")
 
 
 def test_small_pictures_keep_their_pixels():
@@ -234,6 +237,6 @@ def test_no_picture_is_kept():
         assert sum(picture() is not None for picture in made) == 0
         pixels = flat(0)
         made.append(weakref.ref(pixels))
-        sheet.add(Tile(pixels, ""))
+        sheet.add(Panel(pixels, ""))
         del pixels
     assert len(made) == 20

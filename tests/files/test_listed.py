@@ -8,9 +8,9 @@ import pytest
 
 from convfilter.errors import UsageError
 from convfilter.files.destination import Destination
+from convfilter.files.hash_set import HashSet
 from convfilter.files.listed import FileList, ListedSources
 from convfilter.files.patterns import Patterns
-from convfilter.files.seen import Seen
 from convfilter.files.walk import Problem, Search
 from convfilter.images.png import write_png
 from convfilter.images.reader import is_picture
@@ -212,7 +212,7 @@ def test_a_long_list_is_not_kept_in_memory():
 def test_what_was_seen_takes_little_memory_and_is_not_forgotten():
     tracemalloc.start()
     try:
-        seen = Seen()
+        seen = HashSet()
         assert all(seen.add(b"%d" % number) for number in range(50_000))
         assert tracemalloc.get_traced_memory()[0] < 50_000 * 24
     finally:

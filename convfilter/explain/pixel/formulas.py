@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from convfilter.explain.pixel.grids import add_up, show
-from convfilter.explain.pixel.views import Place, View, Working
+from convfilter.explain.pixel.views import Pixel, View, Working
 from convfilter.language.resolve import Layer
 
 LISTED = 8  # channels that a formula lists
 
 
-def apply(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
+def apply(layer: Layer, module: nn.Module, view: View, place: Pixel) -> Working:
     """Return the arithmetic of an elementwise layer: its own rule, in words and on this pixel."""
     column = view.column(place)
     value = copy.deepcopy(module).double()(column.view(1, -1, 1, 1))[0, place.channel].item()
@@ -22,16 +22,16 @@ def apply(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
     return Working(value, place, (f"{line}  ({rule})",))
 
 
-def magnitude(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
+def magnitude(layer: Layer, module: nn.Module, view: View, place: Pixel) -> Working:
     """Return the arithmetic of ``Magnitude``."""
     column = view.column(place).tolist()
     value = math.sqrt(add_up([x * x for x in column]))
     squares = _list([f"{_sign(x)}^2" for x in column], " + ")
-    source = Place(max(range(len(column)), key=lambda c: abs(column[c])), place.y, place.x)
+    source = Pixel(max(range(len(column)), key=lambda c: abs(column[c])), place.y, place.x)
     return Working(value, source, (f"sqrt({squares}) = {show(value)}",))
 
 
-def softmax(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
+def softmax(layer: Layer, module: nn.Module, view: View, place: Pixel) -> Working:
     """Return the arithmetic of ``Softmax2d``, ``Softmax`` and ``Softmin``."""
     sign = "-" if isinstance(module, nn.Softmin) else ""
     column = view.column(place)
@@ -41,7 +41,7 @@ def softmax(layer: Layer, module: nn.Module, view: View, place: Place) -> Workin
                                   f"= {show(value)}"))  # fmt: skip
 
 
-def log_softmax(layer: Layer, module: nn.LogSoftmax, view: View, place: Place) -> Working:
+def log_softmax(layer: Layer, module: nn.LogSoftmax, view: View, place: Pixel) -> Working:
     """Return the arithmetic of ``LogSoftmax``."""
     column = view.column(place)
     value = column.log_softmax(0)[place.channel].item()
@@ -50,7 +50,7 @@ def log_softmax(layer: Layer, module: nn.LogSoftmax, view: View, place: Place) -
                                   f"= {show(value)}"))  # fmt: skip
 
 
-def gate(layer: Layer, module: nn.GLU, view: View, place: Place) -> Working:
+def gate(layer: Layer, module: nn.GLU, view: View, place: Pixel) -> Working:
     """Return the arithmetic of ``GLU``."""
     column = view.column(place)
     other = place.channel + view.channels // 2
@@ -60,7 +60,7 @@ def gate(layer: Layer, module: nn.GLU, view: View, place: Place) -> Working:
     return Working(value, place, (f"{line}  (channel {place.channel} times Sigmoid of channel {other})",))
 
 
-def normalise(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
+def normalise(layer: Layer, module: nn.Module, view: View, place: Pixel) -> Working:
     """Return the arithmetic of a layer that takes a mean off and divides by a standard deviation."""
     x = view.at(place)
     if getattr(module, "running_mean", None) is not None:
@@ -76,7 +76,7 @@ def normalise(layer: Layer, module: nn.Module, view: View, place: Place) -> Work
                                                 f"{show(variance)}",), text)  # fmt: skip
 
 
-def divide_by_size(layer: Layer, module: nn.RMSNorm, view: View, place: Place) -> Working:
+def divide_by_size(layer: Layer, module: nn.RMSNorm, view: View, place: Pixel) -> Working:
     """Return the arithmetic of ``RMSNorm``."""
     x = view.at(place)
     values, which = _normalised_together(module, view, place)
@@ -88,7 +88,7 @@ def divide_by_size(layer: Layer, module: nn.RMSNorm, view: View, place: Place) -
     return _scaled(value, weight, 0.0, place, (f"mean square {which}: {show(mean)}",), text)
 
 
-def _normalised_together(module: nn.Module, view: View, place: Place) -> tuple[torch.Tensor, str]:
+def _normalised_together(module: nn.Module, view: View, place: Pixel) -> tuple[torch.Tensor, str]:
     """The values whose mean counts for one pixel, in double precision, and what they are called."""
     values = view.values.double()
     if isinstance(module, nn.GroupNorm):
@@ -102,7 +102,7 @@ def _normalised_together(module: nn.Module, view: View, place: Place) -> tuple[t
     return (values, "of all values") if dimensions == 3 else (values[place.channel], "of this channel")
 
 
-def _learnt(parameter: torch.Tensor | None, place: Place, view: View) -> float | None:
+def _learnt(parameter: torch.Tensor | None, place: Pixel, view: View) -> float | None:
     """A layer's weight or bias at a place; None where it has none."""
     if parameter is None:
         return None
@@ -112,7 +112,7 @@ def _learnt(parameter: torch.Tensor | None, place: Place, view: View) -> float |
 
 
 def _scaled(
-    value: float, weight: float | None, bias: float | None, place: Place, lines: tuple[str, ...], text: str
+    value: float, weight: float | None, bias: float | None, place: Pixel, lines: tuple[str, ...], text: str
 ) -> Working:
     """A normalised value times a weight and plus a bias, which are said where they change something."""
     weight, bias = 1.0 if weight is None else weight, 0.0 if bias is None else bias
@@ -124,7 +124,7 @@ def _scaled(
     return Working(total, place, (*lines, f"{text} = {show(total)}"))
 
 
-def respond(layer: Layer, module: nn.LocalResponseNorm, view: View, place: Place) -> Working:
+def respond(layer: Layer, module: nn.LocalResponseNorm, view: View, place: Pixel) -> Working:
     """Return the arithmetic of ``LocalResponseNorm``."""
     column, size = view.column(place), module.size
     first = place.channel - size // 2
@@ -139,7 +139,7 @@ def respond(layer: Layer, module: nn.LocalResponseNorm, view: View, place: Place
     return Working(value, place, lines)
 
 
-def respond_across(layer: Layer, module: nn.CrossMapLRN2d, view: View, place: Place) -> Working:
+def respond_across(layer: Layer, module: nn.CrossMapLRN2d, view: View, place: Pixel) -> Working:
     """Return the arithmetic of ``CrossMapLRN2d``, whose sums past the first channels always hold channel 0, too."""
     column, reach, c = view.column(place), int((module.size - 1) / 2 + 1), place.channel
     seen = [n for n in range(view.channels) if abs(n - c) < reach or (n == 0 and c >= reach)]
@@ -154,7 +154,7 @@ def respond_across(layer: Layer, module: nn.CrossMapLRN2d, view: View, place: Pl
     return Working(value, place, lines)
 
 
-def pad(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
+def pad(layer: Layer, module: nn.Module, view: View, place: Pixel) -> Working:
     """Return where a padding layer takes a pixel from."""
     rows, columns = layer.effect.rows, layer.effect.columns
     y, x = place.y - rows.before, place.x - columns.before
@@ -162,31 +162,31 @@ def pad(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
     inside = 0 <= y < view.height and 0 <= x < view.width
     if row is None or column is None:
         value = float(layer.arguments.get("value", 0))
-        nearest = Place(place.channel, min(max(y, 0), view.height - 1), min(max(x, 0), view.width - 1))
+        nearest = Pixel(place.channel, min(max(y, 0), view.height - 1), min(max(x, 0), view.width - 1))
         return Working(value, nearest, (f"padding: {show(value)}",))
-    source = Place(place.channel, row, column)
+    source = Pixel(place.channel, row, column)
     value = view.at(source)
     return Working(value, source, (f"{'' if inside else 'padding, '}copied from {source}: {show(value)}",))
 
 
-def reorder(layer: Layer, module: nn.ChannelShuffle, view: View, place: Place) -> Working:
+def reorder(layer: Layer, module: nn.ChannelShuffle, view: View, place: Pixel) -> Working:
     """Return where ``ChannelShuffle`` takes a pixel from."""
     size = view.channels // module.groups
-    source = Place(place.channel % module.groups * size + place.channel // module.groups, place.y, place.x)
+    source = Pixel(place.channel % module.groups * size + place.channel // module.groups, place.y, place.x)
     value = view.at(source)
     return Working(value, source, (f"copied from channel {source.channel}: {show(value)}",))
 
 
-def shuffle(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
+def shuffle(layer: Layer, module: nn.Module, view: View, place: Pixel) -> Working:
     """Return where ``PixelShuffle`` and ``PixelUnshuffle`` take a pixel from."""
     if isinstance(module, nn.PixelShuffle):
         r = module.upscale_factor
         inner = place.y % r * r + place.x % r
-        source = Place(place.channel * r * r + inner, place.y // r, place.x // r)
+        source = Pixel(place.channel * r * r + inner, place.y // r, place.x // r)
     else:
         r = module.downscale_factor
         channel, inner = divmod(place.channel, r * r)
-        source = Place(channel, place.y * r + inner // r, place.x * r + inner % r)
+        source = Pixel(channel, place.y * r + inner // r, place.x * r + inner % r)
     value = view.at(source)
     return Working(value, source, (f"copied from {source} of channel {source.channel}: {show(value)}",))
 

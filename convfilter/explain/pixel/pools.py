@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from convfilter.explain.pixel.grids import CHOSEN, PADDING, Grid, add_up, show
-from convfilter.explain.pixel.views import Cells, Place, View, Working, middle, span, steps
+from convfilter.explain.pixel.views import Cells, Pixel, View, Working, middle, span, steps
 from convfilter.language.resolve import Layer
 from convfilter.layers.checks import pair
 from convfilter.layers.shapes import Scattered, Window
 
 
-def take_largest(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
+def take_largest(layer: Layer, module: nn.Module, view: View, place: Pixel) -> Working:
     """Return the arithmetic of a layer that takes the largest value of each window."""
     ys, xs = _window(layer, module, view, place)
     window = view.window(place.channel, ys, xs, padding=-math.inf)
@@ -32,7 +32,7 @@ def take_largest(layer: Layer, module: nn.Module, view: View, place: Place) -> W
     return Working(value, best, lines, (((Grid("window", marked, at),), ""),))
 
 
-def average(layer: Layer, module: nn.Module, view: View, place: Place) -> Working:
+def average(layer: Layer, module: nn.Module, view: View, place: Pixel) -> Working:
     """Return the arithmetic of a layer that takes the mean of each window."""
     ys, xs = _window(layer, module, view, place)
     window = view.window(place.channel, ys, xs)
@@ -47,7 +47,7 @@ def average(layer: Layer, module: nn.Module, view: View, place: Place) -> Workin
     return Working(value, middle(place.channel, ys, xs, view), lines, (((Grid("window", window),), ""),))
 
 
-def take_root(layer: Layer, module: nn.LPPool2d, view: View, place: Place) -> Working:
+def take_root(layer: Layer, module: nn.LPPool2d, view: View, place: Pixel) -> Working:
     """Return the arithmetic of a layer that takes the root of the sum of each window's powers."""
     ys, xs = _window(layer, module, view, place)
     window = view.window(place.channel, ys, xs)
@@ -56,7 +56,7 @@ def take_root(layer: Layer, module: nn.LPPool2d, view: View, place: Place) -> Wo
     return Working(value, middle(place.channel, ys, xs, view), lines, (((Grid("window", window),), ""),))
 
 
-def _window(layer: Layer, module: nn.Module, view: View, place: Place) -> list[list[int]]:
+def _window(layer: Layer, module: nn.Module, view: View, place: Pixel) -> list[list[int]]:
     """The window's rows and columns; those beyond the padding, which ceil_mode may reach, are not among them."""
     windows = []
     for number, (axis, at, n) in enumerate(
@@ -76,10 +76,10 @@ def _window(layer: Layer, module: nn.Module, view: View, place: Place) -> list[l
     return windows
 
 
-def _inside(window: Cells, ys: list[int], xs: list[int], channel: int) -> list[tuple[float, Place]]:
+def _inside(window: Cells, ys: list[int], xs: list[int], channel: int) -> list[tuple[float, Pixel]]:
     """The values of a window that are the picture's, not padding, and where each stands."""
     return [
-        (cell.value, Place(channel, y, x))
+        (cell.value, Pixel(channel, y, x))
         for y, row in zip(ys, window, strict=True)
         for x, cell in zip(xs, row, strict=True)
         if cell.mark != PADDING

@@ -7,7 +7,7 @@ from torch import nn
 
 from convfilter.explain.pixel.grids import Cell, Grid, add_up, show
 from convfilter.explain.pixel.pools import average
-from convfilter.explain.pixel.views import Cells, Place, View, Working, middle, span, steps
+from convfilter.explain.pixel.views import Cells, Pixel, View, Working, middle, span, steps
 from convfilter.language.resolve import Layer
 from convfilter.layers.shapes import Adaptive, Resize, Transposed
 
@@ -15,7 +15,7 @@ SHOWN = 3  # input channels whose matrices are shown
 LISTED = 10  # input channels whose sums are listed
 
 
-def convolve(layer: Layer, conv: nn.Module, view: View, place: Place) -> Working:
+def convolve(layer: Layer, conv: nn.Module, view: View, place: Pixel) -> Working:
     """Return the arithmetic of ``Conv2d`` and ``Filter2d``."""
     conv = conv[-1] if isinstance(conv, nn.Sequential) else conv
     rows, columns = layer.effect.rows, layer.effect.columns
@@ -30,7 +30,7 @@ def convolve(layer: Layer, conv: nn.Module, view: View, place: Place) -> Working
     return _add_up(pairs, bias, middle(0, ys, xs, view), f"window: {span(ys, xs)}")
 
 
-def transpose(layer: Layer, conv: nn.ConvTranspose2d, view: View, place: Place) -> Working:
+def transpose(layer: Layer, conv: nn.ConvTranspose2d, view: View, place: Pixel) -> Working:
     """Return the arithmetic of ``ConvTranspose2d``: the input pixels that add to this one, by one weight each."""
     ys, i = _taps(layer.effect.rows, place.y, view.height)
     xs, j = _taps(layer.effect.columns, place.x, view.width)
@@ -40,7 +40,7 @@ def transpose(layer: Layer, conv: nn.ConvTranspose2d, view: View, place: Place) 
     inputs = view.channels // conv.groups
     if not ys or not xs:
         total = bias or 0.0
-        source = Place(group * inputs, *view.nearest(*_stamped(layer, place)))
+        source = Pixel(group * inputs, *view.nearest(*_stamped(layer, place)))
         return Working(total, source, (f"no input pixel adds to this one; the bias: {show(total)}",))
     pairs = {}
     for c in range(group * inputs, (group + 1) * inputs):
@@ -50,7 +50,7 @@ def transpose(layer: Layer, conv: nn.ConvTranspose2d, view: View, place: Place) 
     return _add_up(pairs, bias, middle(0, ys, xs, view), heading)
 
 
-def blend(layer: Layer, module: nn.Upsample, view: View, place: Place) -> Working:
+def blend(layer: Layer, module: nn.Upsample, view: View, place: Pixel) -> Working:
     """Return the arithmetic of ``Upsample``: the nearest pixels, by weights that it is asked for.
 
     Rows and columns are weighted apart, so that what the layer makes of a single row and of a single column gives them.
@@ -61,17 +61,17 @@ def blend(layer: Layer, module: nn.Upsample, view: View, place: Place) -> Workin
     across = _weights(module, layer.effect.columns, place.x, view, 1)
     ys, xs = list(down), list(across)
     if len(ys) == len(xs) == 1:
-        source = Place(place.channel, ys[0], xs[0])
+        source = Pixel(place.channel, ys[0], xs[0])
         value = view.at(source)
         return Working(value, source, (f"the nearest input pixel, {source}: {show(value)}",))
     kernel = _cells([[a * b for b in across.values()] for a in down.values()])
-    heaviest = Place(place.channel, max(down, key=down.get), max(across, key=across.get))
+    heaviest = Pixel(place.channel, max(down, key=down.get), max(across, key=across.get))
     pairs = {place.channel: (view.window(place.channel, ys, xs), kernel)}
     return _add_up(pairs, None, heaviest, f"nearest input pixels: {span(ys, xs)}", "weights")
 
 
 def _add_up(
-    pairs: dict[int, tuple[Cells, Cells]], bias: float | None, middle: Place, heading: str, weights: str = "kernel"
+    pairs: dict[int, tuple[Cells, Cells]], bias: float | None, middle: Pixel, heading: str, weights: str = "kernel"
 ) -> Working:
     """A window times a kernel for each input channel: those that add most as matrices, more as numbers."""
     grids = {}
@@ -96,7 +96,7 @@ def _add_up(
     else:
         whole = f"{show(total)} + {show(bias)} = {show(total + bias)}"
         lines.append(f"sum of the products, and the bias: {whole}")
-    source = Place(order[0] if len(sums) > 1 else next(iter(sums)), middle.y, middle.x)
+    source = Pixel(order[0] if len(sums) > 1 else next(iter(sums)), middle.y, middle.x)
     return Working(total + (bias or 0.0), source, tuple(lines), tuple((grids[c], "*=") for c in order[:SHOWN]))
 
 
@@ -113,7 +113,7 @@ def _taps(axis: Transposed, at: int, n: int) -> tuple[list[int], list[int]]:
     return inputs, taps
 
 
-def _stamped(layer: Layer, place: Place) -> tuple[int, int]:
+def _stamped(layer: Layer, place: Pixel) -> tuple[int, int]:
     """The input pixel whose kernel would lie around an output pixel, in or outside of the picture."""
     rows, columns = layer.effect.rows, layer.effect.columns
     return (place.y + rows.padding) // rows.stride, (place.x + columns.padding) // columns.stride

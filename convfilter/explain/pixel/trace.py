@@ -14,7 +14,7 @@ from convfilter.explain.pixel import formulas
 from convfilter.explain.pixel.grids import show, write_grids
 from convfilter.explain.pixel.pools import average, take_largest, take_root
 from convfilter.explain.pixel.sums import blend, convolve, transpose
-from convfilter.explain.pixel.views import Place, View, Working
+from convfilter.explain.pixel.views import Pixel, View, Working
 from convfilter.language.pipeline import Pipeline
 from convfilter.language.resolve import Layer
 from convfilter.layers.entry import Computes
@@ -55,7 +55,7 @@ class Step:
     """
 
     layer: Layer
-    place: Place
+    place: Pixel
     shape: Shape
     column: tuple[float, ...]
     working: Working
@@ -65,7 +65,7 @@ class Step:
         return self.column[self.place.channel]
 
 
-def explain_pixel(pipeline: Pipeline, network: nn.Sequential, x: torch.Tensor, place: Place) -> list[Step]:
+def explain_pixel(pipeline: Pipeline, network: nn.Sequential, x: torch.Tensor, place: Pixel) -> list[Step]:
     """Return, for each layer, the arithmetic behind one pixel: ``place`` of the output for a picture (1, C, H, W).
 
     Before the last layer it is the pixel in the middle of the window that the next layer's pixel sees, or the largest
@@ -79,7 +79,7 @@ def explain_pixel(pipeline: Pipeline, network: nn.Sequential, x: torch.Tensor, p
     >>> from convfilter.engine.build import build
     >>> pipeline = parse("sobel_x | ReLU")
     >>> ramp = torch.arange(16.0).view(1, 1, 4, 4)
-    >>> steps = explain_pixel(pipeline, build(pipeline), ramp, Place(0, 1, 2))
+    >>> steps = explain_pixel(pipeline, build(pipeline), ramp, Pixel(0, 1, 2))
     >>> [step.value for step in steps], steps[1].working.lines[0]
     ([8.0, 8.0], 'ReLU(8) = 8  (x above 0, 0 below)')
     """
@@ -103,7 +103,7 @@ def write_steps(steps: list[Step], width: int = 80) -> str:
     >>> from convfilter.engine.build import build
     >>> pipeline = parse("MaxPool2d(2)")
     >>> ramp = torch.arange(16.0).view(1, 1, 4, 4)
-    >>> print(write_steps(explain_pixel(pipeline, build(pipeline), ramp, Place(0, 0, 1))))
+    >>> print(write_steps(explain_pixel(pipeline, build(pipeline), ramp, Pixel(0, 0, 1))))
     1  MaxPool2d(2)
        pixel 1,0 of its output, 1x2x2: 7
        window: columns 2 to 3, rows 0 to 1
@@ -151,7 +151,7 @@ def _body(step: Step, last: bool, width: int, indent: str) -> Iterator[str]:
         yield from wrap(f"other channels here: {', '.join(values[:LISTED])}{more}")
 
 
-def _check(place: Place, shape: Shape) -> None:
+def _check(place: Pixel, shape: Shape) -> None:
     c, h, w = shape
     if not (0 <= place.x < w and 0 <= place.y < h):
         raise UsageError(
@@ -162,7 +162,7 @@ def _check(place: Place, shape: Shape) -> None:
         raise UsageError(f"--pixel: there is no channel {place.channel}; the output has {last}")
 
 
-def _views(pipeline: Pipeline, network, x: torch.Tensor, place: Place, shapes: list[Shape]) -> list[View]:
+def _views(pipeline: Pipeline, network, x: torch.Tensor, place: Pixel, shapes: list[Shape]) -> list[View]:
     """The input, and each layer's output: of each the part that the pixel may depend on."""
     parts = [((place.y, place.y + 1), (place.x, place.x + 1))]
     for layer, (_, h, w) in zip(pipeline.layers[::-1], shapes[-2::-1], strict=True):

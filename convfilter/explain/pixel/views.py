@@ -12,7 +12,7 @@ Cells = tuple[tuple[Cell, ...], ...]
 
 
 @dataclass(frozen=True)
-class Place:
+class Pixel:
     """One pixel of a tensor (C, H, W)."""
 
     channel: int
@@ -42,10 +42,10 @@ class View:
         _, height, width = self.values.shape
         return min(max(y, self.top), self.top + height - 1), min(max(x, self.left), self.left + width - 1)
 
-    def at(self, place: Place) -> float:
+    def at(self, place: Pixel) -> float:
         return self.values[place.channel, place.y - self.top, place.x - self.left].item()
 
-    def column(self, place: Place) -> torch.Tensor:
+    def column(self, place: Pixel) -> torch.Tensor:
         """Return the values of all channels (C,) at a place, in double precision."""
         return self.values[:, place.y - self.top, place.x - self.left].double()
 
@@ -68,7 +68,7 @@ class View:
         row, column = axes[0].source(y, self.height), axes[1].source(x, self.width)
         if row is None or column is None:
             return Cell(padding, PADDING)
-        return Cell(self.at(Place(channel, row, column)), PLAIN if inside else PADDING)
+        return Cell(self.at(Pixel(channel, row, column)), PLAIN if inside else PADDING)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Working:
     """
 
     total: float
-    source: Place
+    source: Pixel
     lines: tuple[str, ...]
     equations: tuple[tuple[tuple[Grid, ...], str], ...] = ()
 
@@ -95,10 +95,10 @@ def steps(axis: Axis, at: int, n: int) -> list[int]:
     return list(range(*axis.reach(at, at + 1, n)))
 
 
-def middle(channel: int, ys: Sequence[int], xs: Sequence[int], view: View) -> Place:
+def middle(channel: int, ys: Sequence[int], xs: Sequence[int], view: View) -> Pixel:
     """Return the pixel in the middle of a window, or the nearest to it inside the picture."""
     y, x = ys[(len(ys) - 1) // 2], xs[(len(xs) - 1) // 2]
-    return Place(channel, min(max(y, 0), view.height - 1), min(max(x, 0), view.width - 1))
+    return Pixel(channel, min(max(y, 0), view.height - 1), min(max(x, 0), view.width - 1))
 
 
 def span(ys: Sequence[int], xs: Sequence[int]) -> str:

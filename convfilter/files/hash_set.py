@@ -1,4 +1,4 @@
-"""Remembers, in 12 to 24 bytes each, what was seen: a list of a million names may not fill the memory."""
+"""A set of byte strings that takes 12 to 24 bytes for each: a list of a million names may not fill the memory."""
 
 from array import array
 from hashlib import blake2b
@@ -6,12 +6,12 @@ from hashlib import blake2b
 START = 1 << 10  # slots
 
 
-class Seen:
+class HashSet:
     """A set of byte strings, of which hashes of 64 bits are kept: two of a billion are taken for one once in 40 runs.
 
-    One thread adds, any may ask.
+    One thread may add, and any may look.
 
-    >>> seen = Seen()
+    >>> seen = HashSet()
     >>> seen.add(b"a"), seen.add(b"b"), seen.add(b"a"), b"b" in seen, b"c" in seen
     (True, True, False, True, False)
     """
