@@ -150,15 +150,15 @@ class FolderWalk:
                 elif os.path.isdir(path):
                     self._search.passed_over(full, reason)
                 else:
-                    reason = "the folder vanished while the pictures in it were filtered"
-                    yield Problem(path, reason, "missing", folder)
+                    vanished = "the folder vanished while the pictures in it were filtered"
+                    yield Problem(path, vanished, "missing", folder)
                     break
             stack.append(self._below(root, path, real, relative, folder, folders))
         if not holds_pictures:
             left = " that --include and --exclude leave" if some_are_left_out else ""
             below = "" if self._search.recursive else "; -r looks into its sub-folders"
-            reason = f"no picture was found in it{left}{below}"
-            yield Problem(root.path, reason, "empty", self._output_folders.of_root(root.path))
+            folder = self._output_folders.of_root(root.path)
+            yield Problem(root.path, f"no picture was found in it{left}{below}", "empty", folder)
 
     def _is_new(self, root: _Root, path: str, real: str) -> bool:
         """Return whether a folder is to be walked here and now, and note that it has been."""

@@ -21,3 +21,8 @@ def test_a_channels_range_is_needed_unless_both_ends_are_known(norm, needs_range
     assert (norm.scale(2.0, 3.0, 255) != norm.scale(0.0, 6.0, 255)) is needs_range
     about = describe_scale(norm, "channel", 255)
     assert ("each channel's" in about or "its maximum" in about) is needs_range
+
+
+def test_black_and_white_are_two_values_where_a_channel_ends_at_vmin_or_vmax():
+    assert (Norm(vmin=6.0).scale(-2.0, 6.0, 255).black, Norm(vmin=6.0).scale(-2.0, 6.0, 255).white) == (6.0, 7.0)
+    assert (Norm(vmax=-2.0).scale(-2.0, 6.0, 255).black, Norm(vmax=-2.0).scale(-2.0, 6.0, 255).white) == (-3.0, -2.0)

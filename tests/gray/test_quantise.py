@@ -30,3 +30,9 @@ def test_values_outside_saturate_however_far():
 def test_halves_go_to_the_even_level():
     values = np.array([0.5, 1.5, 2.5, 3.5, 253.5, 254.5], np.float32)
     assert quantise(values, GrayScale(0.0, 255.0)).tolist() == [0, 2, 2, 4, 254, 254]
+
+
+def test_what_rounds_to_a_level_outside_saturates_where_the_ends_are_known():
+    values = np.array([-0.7, 255.7], np.float32)
+    assert quantise(values.copy(), GrayScale(0.0, 255.0), ends=(-0.7, 255.0)).tolist() == [0, 255]
+    assert quantise(values.copy(), GrayScale(0.0, 255.0), ends=(0.0, 255.7)).tolist() == [0, 255]

@@ -129,6 +129,25 @@ def test_random_layers_of_every_kind_are_torchs(follow):
         np.testing.assert_allclose(said["outputs"][0], values, rtol=1e-5, atol=1e-5, err_msg=f"{text} on {shape}")
 
 
+def test_given_tensors_and_cropped_circles_are_torchs(follow):
+    generator, cases, expected = torch.Generator().manual_seed(7), [], []
+    given = "weight=[2, -1], bias=[3, 0.5]"
+    for text in (
+        f"BatchNorm2d(2, running_mean=[1, 2], running_var=[4, 0.25], {given})",
+        f"InstanceNorm2d(2, affine=True, {given})",
+        f"GroupNorm(1, 2, {given})",
+        "PReLU(2, weight=[0.5, -2])",
+        "CircularPad2d((3, -2, -1, 4))",
+        "CircularPad2d((-2, 3, 4, -1))",
+    ):
+        x = torch.rand(1, 2, 7, 6, generator=generator) * 8 - 4
+        cases.append((text, (2, 7, 6), x.flatten().tolist(), 0))
+        expected.append(build(parse(text), channels=2)(x)[0].flatten().detach().numpy())
+    for (text, *_), answer, values in zip(cases, follow(cases), expected, strict=True):
+        assert answer["error"] is None, text
+        np.testing.assert_allclose(answer["outputs"][0], values, rtol=1e-5, atol=1e-5, err_msg=text)
+
+
 def test_random_pipelines_are_pythons_and_torchs(follow):
     rng, shape = random.Random(11), (1, 30, 34)
     x = torch.rand(1, *shape, generator=torch.Generator().manual_seed(2)) * 4

@@ -35,4 +35,4 @@ def test_the_weights_and_the_contact_sheet_are_counted():
     without = [tiled_peak_bytes(pipeline, shape) for pipeline in (few, many)]
     assert predict(many, Options(), header) - predict(few, Options(), header) == without[1] - without[0] + more
     single = predict(few, Options(format="npy"), header)  # as floats, like a sheet's channels
-    assert predict(few, Options(grid=True), header) - single == predict_sheet(few, shape, Options(grid=True)) > 3e6
+    assert predict(few, Options(grid=True), header) - single == predict_sheet(few, shape, Options(grid=True)) > 5e5

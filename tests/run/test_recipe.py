@@ -10,6 +10,7 @@ from PIL import Image
 
 from convfilter import run_files
 from convfilter.cli.main import cli
+from convfilter.run.recipe import find_difference
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +76,14 @@ def test_the_note_is_there_for_programs_and_quiet_hides_it():
     assert (done.stdout, done.stderr) == ("a_blur.png\n", "")
     run(cli, ["blur", "a.png", "--dry-run"])
     assert "sigma=3" in info("a_blur.png")["pipeline"]
+
+
+def test_another_version_makes_no_other_recipe():
+    recipe = {"Software": "convfilter 2", "convfilter:pipeline": "ReLU()"}
+    assert find_difference({**recipe, "Software": "convfilter 1"}, recipe) is None
+    assert find_difference({**recipe, "convfilter:pipeline": "Tanh()"}, recipe) is not None
+
+
+def test_no_recipe_is_told_of_a_picture_that_has_none():
+    Image.new("L", (3, 3)).save("a_edge.png")
+    assert notes("edge", force=True) == ()

@@ -126,3 +126,10 @@ def test_frames_are_told_apart():
     assert resume(source="c.tif", frames=1).status == "done"
     assert resume(source="c.tif", frames=1).status == "skipped"
     assert resume(source="c.tif", frames=2).status == "done"
+
+
+def test_an_output_that_is_as_old_as_its_source_is_done():
+    assert resume(format="npy").status == "done"
+    for path in ("a_0.npy", "a_1.npy"):
+        shutil.copystat("a.png", path)
+    assert resume(format="npy").status == "skipped"

@@ -2,6 +2,7 @@ import random
 
 import pytest
 
+from convfilter import run_files
 from convfilter.errors import UsageError
 from convfilter.run.shards import in_shard, parse_shard
 
@@ -78,3 +79,9 @@ def test_all_shares_together_are_the_whole(count, first):
 
 def test_a_share_is_the_same_on_every_machine():
     assert [i for i in range(20) if in_shard(f"{i}.png", 0, 3)] == [1, 4, 11]
+
+
+def test_every_share_tells_of_what_cannot_be_read(tmp_path):
+    for shard in ("0/3", "1/3", "2/3"):
+        [result] = run_files("edge", tmp_path / "missing.png", shard=shard)
+        assert result.kind == "missing"

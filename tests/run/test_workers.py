@@ -4,15 +4,22 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 from processes import is_alive, wait_for
+
+from convfilter.files.temporary import create_beside, create_locked
+from convfilter.run.budget import Budget
+from convfilter.run.workers import Channel, _Worker
 
 NOISE = np.random.default_rng(0).integers(0, 256, (900, 400), np.uint8)
 SLOW = " | ".join(["Conv2d(1, 16, 31, padding='same') | Conv2d(16, 1, 31, padding='same')"] * 2)
@@ -83,6 +90,28 @@ def test_a_killed_worker_costs_its_picture_and_is_replaced(program):
     assert failed[0]["kind"] == "memory"
     assert len(os.listdir("out")) == 7 and not [name for name in os.listdir("out") if name.endswith("tmp")]
     assert len([one for one in results if one.get("status") == "done"]) == 7
+
+
+def test_what_a_killed_worker_has_begun_is_removed():
+    ours, theirs = socket.socketpair()
+    found = []
+
+    def begin_and_be_killed():
+        channel = Channel(theirs)
+        _, _, _, token = channel.receive()
+        locked, file = create_locked("in", token)
+        for opened in (file, create_beside(locked, 1)[1]):
+            opened.close()
+        found.extend(Path("in").glob(".convfilter-*"))
+        channel.close()
+
+    worker = threading.Thread(target=begin_and_be_killed)
+    worker.start()
+    paths = {(0, 0, channel): f"in/a_{channel}.png" for channel in range(2)}
+    with pytest.raises(EOFError):
+        _Worker(0, Channel(ours)).write("a.png", "a.png", paths, SimpleNamespace(budget=Budget(1)))
+    worker.join()
+    assert len(found) == 2 and not list(Path("in").glob(".convfilter-*"))
 
 
 def test_without_the_process_that_forks_the_run_goes_on(program):
