@@ -16,13 +16,14 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from convfilter.errors import UsageError, did_you_mean, escape
-from convfilter.remote.urls import EXTRAS, STORES, WEB, clean, hide_secrets, name_of, scheme_of, secrets_of
+from convfilter.remote.urls import EXTRAS, STORES, WEB, clean, hide_secrets, is_url, name_of, scheme_of, secrets_of
 
 Value = TypeVar("Value")
 
 TRIES = 5
 FIRST_WAIT = 0.2  # seconds before the second try, about; then twice as long each time
 PAGE = 1000  # objects of one answer of S3's
+SILENT = 60  # seconds that a web server may be silent; its answer as a whole may take any time
 
 _PASSING = {  # the libraries' names for a network that fails: each has a hierarchy of its own
     *("ClientConnectionError", "ClientPayloadError", "HTTPClientError", "ConnectionError", "IncompleteRead"),
@@ -124,16 +125,20 @@ class Store:
         """Return what is at a path: an object or a folder."""
         return self._stored(self._call(self.fs.info, path))
 
-    def fetch(self, path: str, file: str) -> None:
-        """Write an object to a file on this disk."""
-        self._call(self.fs.get_file, path, file)
+    def fetch(self, path: str, file: str, most: int | None = None) -> None:
+        """Write an object to a file on this disk.
+
+        OSError (EFBIG) where it has more than ``most`` bytes: an answer of a web server may never end.
+        """
+        limit = {} if most is None else {"callback": _make_limit(most)}
+        self._call(self.fs.get_file, path, file, **limit)
 
     def head(self, path: str, size: int) -> bytes:
         """Return the first bytes of an object, or all of a shorter one."""
         try:
             return self._call(self.fs.cat_file, path, start=0, end=size)[:size]
         except OSError as error:
-            if _status(error.__cause__) == 416:  # there is no first byte
+            if _first_status(error.__cause__) == 416:  # there is no first byte
                 return b""
             raise
 
@@ -232,26 +237,33 @@ class Store:
 
     def _explained(self, error: Exception, tries: int) -> OSError:
         """Return an error as OSError in plain words."""
-        said = clean(str(error.strerror if isinstance(error, OSError) and error.strerror else error), self.secrets)
+        lost = next(filter(_is_network, _chain(error)), None)  # fsspec may say of it that there is no such file
+        what = error if lost is None or _first_status(error) is not None else lost
+        said = clean(str(what.strerror if isinstance(what, OSError) and what.strerror else what), self.secrets)
+        said = "" if is_url(said) else f": {said}"  # which is shown anyway
         after = f", after {tries} tries" if tries > 1 else ""
         status = _first_status(error)
+        if isinstance(error, OSError) and error.errno == errno.EFBIG:
+            return error
         names = {kind.__name__ for cause in _chain(error) for kind in type(cause).__mro__}
-        is_network = status is None and any(map(_is_network, _chain(error)))
+        is_network = status is None and lost is not None
+        if broken := next((one for one in _chain(error) if _is_broken(one)), None):
+            return OSError(errno.EIO, f"the server's answer cannot be understood: {_name(broken)}")
         if status in (404, 410) or (status is None and not is_network and isinstance(error, FileNotFoundError)):
             return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         if isinstance(error, FileExistsError) or status == 412:
             return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         if names & _NO_LOGIN:
-            return PermissionError(errno.EACCES, f"Permission denied: the environment gives no credentials ({said})")
+            return PermissionError(errno.EACCES, f"Permission denied: the environment gives no credentials{said}")
         if isinstance(error, PermissionError) or status in (401, 403):
-            return PermissionError(errno.EACCES, f"Permission denied: the store says: {said}")
+            return PermissionError(errno.EACCES, f"Permission denied by the store{said}")
         if status is not None:
-            return OSError(errno.EIO, f"the store answers with HTTP status {status}{after}: {said}")
+            return OSError(errno.EIO, f"the store answers with HTTP status {status}{after}{said}")
         if isinstance(error, TimeoutError) or any("Timeout" in name for name in names):
             return OSError(errno.EIO, f"the store did not answer in time{after}")
         if isinstance(error, OSError) and error.errno and not said:
             return error
-        return OSError(errno.EIO, f"the store cannot be read or written{after}: {type(error).__name__}: {said}")
+        return OSError(errno.EIO, f"the store cannot be read or written{after}: {type(what).__name__}{said}")
 
 
 def _open(url: str, shown: str, secrets: tuple[str, ...]) -> tuple[Any, str]:
@@ -264,7 +276,7 @@ def _open(url: str, shown: str, secrets: tuple[str, ...]) -> tuple[Any, str]:
             hint = did_you_mean(scheme, {"http", "https", "zip", "file", *STORES}) or "; s3://, gs:// and az:// are"
             raise UsageError(f"{escape(shown)}: {scheme}:// is no scheme that fsspec knows{hint}")
     try:
-        return fsspec.core.url_to_fs(url)
+        return fsspec.core.url_to_fs(url, **_settings(url))
     except ImportError as error:
         extra = next((EXTRAS[scheme] for part in url.split("::") if (scheme := scheme_of(part)) in EXTRAS), None)
         how = f"pip install 'convfilter[{extra}]'" if extra else clean(str(error), secrets)
@@ -275,6 +287,30 @@ def _open(url: str, shown: str, secrets: tuple[str, ...]) -> tuple[Any, str]:
         raise
     except Exception as error:  # whatever a library of an archive raises
         raise OSError(errno.EIO, f"{type(error).__name__}: {clean(str(error), secrets)}") from None
+
+
+def _settings(url: str) -> dict[str, Any]:
+    """Return what fsspec is told of the schemes in a URL."""
+    schemes = {scheme_of(part) for part in url.split("::")} & set(WEB)
+    if not schemes:
+        return {}
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENT, sock_read=SILENT)
+    return {scheme: {"client_kwargs": {"timeout": timeout}} for scheme in schemes}
+
+
+def _make_limit(most: int) -> Any:
+    """Return what fsspec tells of the bytes that come, which raises OSError where they are too many."""
+    from fsspec.callbacks import Callback
+
+    class Limit(Callback):  # type: ignore[misc]
+        def relative_update(self, inc: int = 1) -> None:
+            super().relative_update(inc)
+            if self.value > most:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    return Limit()
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -305,10 +341,19 @@ def _is_network(error: BaseException) -> bool:
     return isinstance(error, TimeoutError | ConnectionError) or bool(names & _PASSING)
 
 
-def _first_status(error: Exception) -> int | None:
+def _is_broken(error: BaseException) -> bool:
+    """Return whether an error tells of an answer that is not HTTP, or of redirects that lead nowhere."""
+    return _name(error) in ("TooManyRedirects", "BadStatusLine", "BadHttpMessage")
+
+
+def _name(error: BaseException) -> str:
+    return type(error).__name__
+
+
+def _first_status(error: BaseException | None) -> int | None:
     """Return the HTTP status that an error was raised from; what comes of a broken answer is none."""
     for one in _chain(error):
-        if _is_network(one):
+        if _is_network(one) or _is_broken(one):
             return None
         if (status := _status(one)) is not None:
             return status

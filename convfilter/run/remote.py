@@ -1,6 +1,7 @@
 """Sources and outputs behind URLs: fetched to this disk, filtered as all others are, and put whole into stores."""
 
 import contextlib
+import errno
 import itertools
 import mimetypes
 import os
@@ -25,10 +26,11 @@ from convfilter.files.temporary import NAME, create_locked, remove_stale, unlink
 from convfilter.files.transaction import OutputWriter, exists
 from convfilter.files.walk import NO_PICTURE, Problem, Source
 from convfilter.images import formats, png_keys
+from convfilter.numbers import show_bytes
 from convfilter.remote.listed import RemoteListedSources
 from convfilter.remote.sources import MARK, RemoteSource, find_sources
 from convfilter.remote.store import Stored, Stores
-from convfilter.remote.urls import STORES, hide_in, hide_secrets, is_url, scheme_of
+from convfilter.remote.urls import STORES, WEB, hide_in, hide_secrets, is_url, scheme_of
 from convfilter.run.filtering import Filtering, Input, attempt
 from convfilter.run.options import Options
 from convfilter.run.plan import Key
@@ -137,11 +139,12 @@ def _remove_folder(folder: str, lock: BinaryIO) -> None:
 class Copy(os.PathLike[str]):
     """The file on this disk that an object is fetched to when its path is asked for.
 
+    An object whose size no store tells is refused when more than ``most`` bytes have come.
     ``not_input`` then is the reason for which it is none, or "".
     """
 
-    def __init__(self, source: RemoteSource, staging: Staging) -> None:
-        self._source, self._store = source, source.place.store
+    def __init__(self, source: RemoteSource, staging: Staging, most: int) -> None:
+        self._source, self._store, self._most = source, source.place.store, most
         self._file = staging.invent(source.place.name)
         self._is_here = False
         self.not_input = ""
@@ -152,7 +155,10 @@ class Copy(os.PathLike[str]):
         return self._source.found or self._store.look(self._source.place.path)
 
     def head(self) -> bytes:
-        """Return the first bytes."""
+        """Return the first bytes; of a web server, which may give all instead, they are read from the copy."""
+        if scheme_of(self._source.path) in WEB:
+            with open(self, "rb") as file:
+                return file.read(MARK)
         return self._store.head(self._source.place.path, MARK)
 
     def __fspath__(self) -> str:
@@ -164,8 +170,14 @@ class Copy(os.PathLike[str]):
                 head = self._store.head(source.place.path, formats.HEAD)
                 if not formats.begins_picture(head, formats.suffix_of(source.place.name)):
                     self._pass_over(NO_PICTURE)
-            _ = self.stored  # what comes later is seen by the next run
-            self._store.fetch(source.place.path, self._file)
+            size = self.stored.size  # asked first: what comes later is seen by the next run
+            try:
+                self._store.fetch(source.place.path, self._file, self._most if size is None else None)
+            except OSError as error:
+                if error.errno != errno.EFBIG:
+                    raise
+                words = f"it has more than {show_bytes(self._most)}; --max-memory allows more"
+                raise InputError(words, kind="size") from None
             self._is_here = True
             if source.root is not None and not is_picture(self._file):
                 self._pass_over(NO_PICTURE)
@@ -232,7 +244,7 @@ class RemoteFiltering(Filtering):
     @contextlib.contextmanager
     def _take(self, source: RemoteSource) -> Iterator[_Taken]:
         """Give the source with a copy on this disk, which is removed at the end."""
-        copy = Copy(source, self.staging)
+        copy = Copy(source, self.staging, self.budget.size)
         try:
             yield _Taken(**{one.name: getattr(source, one.name) for one in fields(source)}, copy=copy)
         finally:

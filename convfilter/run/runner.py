@@ -21,6 +21,7 @@ from convfilter.remote.urls import is_url, to_path
 from convfilter.run.budget import Budget, available, count_cores
 from convfilter.run.filtering import Filtering
 from convfilter.run.loading import find_device, load_renderer, once
+from convfilter.run.option_values import find_count
 from convfilter.run.options import Options
 from convfilter.run.plan import OutputPlan
 from convfilter.run.result import PASSED_OVER, Result
@@ -58,8 +59,9 @@ class Runner:
         pipeline = options.load(pipeline)[0]
         self._inputs, self._find_sources = inputs, partial(_find_sources, self._remote, pipeline, options, inputs)
         self._shard = parse_shard(options.shard) if options.shard is not None else None
-        device, what = find_device(options.device if options.cluster is None else "cpu")
-        self.device = f"{device} ({what})" if options.cluster is None else "chosen by each worker of the cluster"
+        is_here = options.cluster is None or find_count(options.cluster) is not None
+        device, what = find_device(options.device if is_here else "cpu")
+        self.device = f"{device} ({what})" if is_here else "chosen by each worker of the cluster"
         sources = self._find_sources(passed_over)
         plan = OutputPlan(pipeline, options, sources)
         folder = self._remote.writes_to(sources.folder) if self._remote else sources.folder

@@ -1,6 +1,7 @@
 """Pictures from web servers and archives; which errors are tried again, and that no secret of a URL is ever shown."""
 
 import base64
+import contextlib
 import json
 import os
 import socket
@@ -21,6 +22,13 @@ from convfilter.remote import store
 from convfilter.remote.store import Stores
 
 PICTURE = b"P5 8 8 255 " + bytes(range(64))
+LIES = {
+    "/endless.png": b"HTTP/1.1 200 OK\r\n\r\n",
+    "/no-http.png": b"\0\1\r\n\r\n",
+    "/circle.png": b"HTTP/1.1 302 Found\r\nLocation: /circle.png\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    "/gone.png": b"",
+    "/longer.png": b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + PICTURE,
+}
 SECRETS = ("pass%21word", "pass!word", "t0ken", "hunter2")
 
 
@@ -32,6 +40,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.seen.append((self.command, self.path, self.headers.get("Authorization")))
+        if self.path in LIES:
+            self.close_connection = True
+            self.wfile.write(LIES[self.path])
+            with contextlib.suppress(ConnectionError):
+                for _ in range(200 if self.path.startswith("/endless") and self.command == "GET" else 0):
+                    self.wfile.write(bytes(1 << 16))
+            return
         status, _, times = self.path.split("/")[1].partition("-")
         fails = status.isdecimal() and sum(self.path == path for _, path, _ in self.server.seen) <= int(times or 99)
         self.send_response(int(status) if fails else 200)
@@ -94,6 +109,29 @@ def test_what_may_pass_is_tried_again_and_nothing_else(web, path, kind, requests
     if kind == "system":
         assert "HTTP status 503, after 5 tries" in result.error
     assert not any(secret in (result.error or "") + result.traceback for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("path", "words", "requests"),
+    [
+        ("endless.png", "it has more than 2.0 MiB; --max-memory allows more", 3),
+        ("no-http.png", "the server's answer cannot be understood: BadStatusLine", 2),
+        ("circle.png", "the server's answer cannot be understood: TooManyRedirects", 30),
+        ("gone.png", "after 5 tries: ServerDisconnectedError", 30),
+        ("longer.png", "after 5 tries: ClientPayloadError", 30),
+    ],
+)
+def test_a_server_that_lies_costs_its_picture_and_nothing_more(path, words, requests, web, folder):
+    (result,) = run_files("edge", url(web, path), max_memory=2 << 20, skip_existing=True)
+    assert words in result.error and len(web.seen) <= requests and not list(folder.iterdir())
+
+
+def test_a_server_that_is_silent_is_not_waited_for_minutes(web, monkeypatch):
+    monkeypatch.setattr(store, "SILENT", 0.2)
+    monkeypatch.setattr(store, "TRIES", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        (result,) = run_files("edge", f"http://127.0.0.1:{silent.getsockname()[1]}/a.png")
+    assert result.error == "the store did not answer in time" and result.seconds < 10
 
 
 def test_a_server_that_is_not_there_is_no_missing_picture(web):

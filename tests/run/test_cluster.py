@@ -190,6 +190,7 @@ def test_versions_that_differ_are_said_before_the_start(cluster, program, tmp_pa
         (["--cluster", "x"], "'x' is no cluster; write its scheduler's address"),
         (["--cluster", "local:2", "-j2"], "say --cluster local:N"),
         (["--cluster", "local:2", "-o", "-"], "leave out one"),
+        (["--cluster", "local:2", "--device", "cuda:99"], "there is no such device here"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(options, words, program):

@@ -58,7 +58,14 @@ def make_files() -> dict[str, bytes]:
     rivals = {"a.png": 1, "a.bmp": 2, "A.png": 3, "b/a.png": 4, "a.v1.png": 5, "no suffix": 6, "b.tiff/inside.png": 7}
     files |= {f"rivals/{name}": picture(seed) for name, seed in rivals.items()}
     others = ("notes.txt", "rivals/.hidden.png", ".cache/a.png", "rivals/a.png~", "empty/nothing.csv")
-    return files | dict.fromkeys(others, b"nothing to see") | {"one/page.jpg": b"<html>no picture</html>"}
+    return (
+        files
+        | dict.fromkeys(others, b"nothing to see")
+        | {
+            "one/page.jpg": b"<html>no picture</html>",
+            "one/empty": b"",
+        }
+    )
 
 
 @pytest.fixture(scope="module")
