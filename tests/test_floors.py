@@ -35,7 +35,7 @@ LIBRARIES = {  # package: what it may import besides the standard library
     "images": {"PIL", "numpy", "zlib_ng"},
     "figures": {"PIL", "numpy"},
     "files": {"PIL", "numpy"},
-    "remote": {"fsspec"},
+    "remote": {"aiohttp", "fsspec"},
     "engine": {"PIL", "numpy", "torch"},
     "explain": {"PIL", "numpy", "torch"},
     "run": {"PIL", "numpy", "torch", "dask", "distributed"},
