@@ -115,7 +115,7 @@ def _print_results(
         if words and not lost:
             try:
                 console.write_out(partial(streams.write_out, words))
-            except (OSError, ValueError) as error:  # nobody reads on, or there is no room: what is lost must be known
+            except (OSError, ValueError) as error:  # nobody reads on, or the disk is full: what is lost must be known
                 lost = error
                 run.stop()
         if log and not lost:

@@ -81,15 +81,15 @@ def _cells(row: str) -> list[str]:
 
 
 def _table(rows: list[list[str]], width: int) -> str:
-    """Rows of cells in columns; the last column takes what room is left, and long cells have several lines."""
+    """Rows of cells in columns; the last column takes the width that is left, and long cells have several lines."""
     rows = [row for row in rows if any(set(cell) - set("-: ") for cell in row)]  # not pictures alone, nor the rule
     if not rows:
         return ""
     count = max(map(len, rows))
     rows = [row + [""] * (count - len(row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(count)]
-    room = width - 2 * (count - 1)
-    while sum(widths) > room and max(widths) > 12:
+    available = width - 2 * (count - 1)
+    while sum(widths) > available and max(widths) > 12:
         widths[widths.index(max(widths))] -= 1
     rows.insert(1, ["-" * size for size in widths])
     lines = []

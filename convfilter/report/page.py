@@ -34,7 +34,7 @@ from convfilter.language.pipeline import Pipeline
 from convfilter.layers.given import Given
 from convfilter.layers.shapes import Shape
 from convfilter.numbers import show_aligned, show_number, typeset
-from convfilter.report.plan import CHANNEL, LIMIT, ROOM_PICTURE, ROOM_REST, SHOWN, make_plan
+from convfilter.report.plan import CHANNEL, LIMIT, OTHER_BYTES, PICTURE_BYTES, SHOWN, make_plan
 from convfilter.report.scale import RAMPS, Scale, colours, default_scale, steps
 from convfilter.report.scripts import read_script
 from convfilter.report.values import (
@@ -183,7 +183,7 @@ class _Page:
         self.pictures: list[list[str]] = []  # of each tensor's channels, and...
         self.tiles: list[str] = []  # ...of its first channel, small
         shapes = [tuple(x.shape[1:]), *pipeline.shapes(tuple(x.shape[1:]))]
-        part, packed = pack_crop(x[0], place, ROOM_PICTURE)
+        part, packed = pack_crop(x[0], place, PICTURE_BYTES)
         self.plan = make_plan(pipeline, network, shapes, len(packed.data), share)
         self.add_tensor(x[0], part, packed)
         before = x
@@ -197,7 +197,7 @@ class _Page:
         channels = sum(CHANNEL for channels in self.channels for _ in channels)
         pictures = sum(len(picture) for pictures in (*self.pictures, self.tiles) for picture in pictures)
         blobs = sum(len(packed.data) for packed in self.blobs.values())
-        return ROOM_REST + channels + pictures + len(_json(self.layers)) + blobs
+        return OTHER_BYTES + channels + pictures + len(_json(self.layers)) + blobs
 
     def add_layer(self, number: int, module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
         layer = self.pipeline.layers[number]
@@ -217,7 +217,7 @@ class _Page:
         self.layers.append(about)
         colour = number == 0 and has_colour_kernels(layer, len(x))
         self.kernels.append(_kernels(weights, about, self.plan.shown, colour) if about.get("weights") else [])
-        exact = pack_crop(y, self.place, self.plan.room) if number + 1 in self.plan.exact else (None, None)
+        exact = pack_crop(y, self.place, self.plan.exact_bytes) if number + 1 in self.plan.exact else (None, None)
         self.add_tensor(y, *exact)
 
     def add_tensor(self, y: torch.Tensor, part: list[int] | None, packed: Packed | None) -> None:

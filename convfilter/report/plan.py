@@ -10,10 +10,10 @@ from convfilter.layers.shapes import Axis, Shape, Window
 from convfilter.report.values import rule
 
 LIMIT = 9_500_000  # bytes of a page, of which...
-ROOM_PICTURE, ROOM_WEIGHTS, ROOM_EXACT = 4_000_000, 2_000_000, 2_000_000  # ...the most for what is carried exactly
-ROOM_REST = 150_000
+PICTURE_BYTES, WEIGHTS_BYTES, EXACT_BYTES = 4_000_000, 2_000_000, 2_000_000  # ...the most for what is carried exactly
+OTHER_BYTES = 150_000
 CHANNEL = 2600  # bytes of a channel's markup, its kernel in numbers, and its palette
-ROOM_CHANNELS = 5_500_000  # for the channels' pictures: a page should go through the mail
+CHANNELS_BYTES = 5_500_000  # for the channels' pictures: a page should go through the mail
 PIXELS = 400_000  # of one channel's picture, at most: more cannot be seen
 SHOWN = 1500  # channels in all
 BYTE = 1.35  # characters for a byte that cannot be compressed
@@ -27,12 +27,12 @@ class Plan:
     """Tensor 0 is the picture and tensor n what comes out of layer n; layers count from 0.
 
     ``exact`` are the tensors besides the picture that are carried exactly (a part around one place, where they are
-    large), ``room`` the bytes for each. ``weights`` are the layers whose weights are carried. A channel's picture
+    large), ``exact_bytes`` the most for each. ``weights`` are the layers whose weights are carried. A channel's picture
     has at most ``pixels[tensor]`` pixels, and ``shown`` of a tensor's channels have one.
     """
 
     exact: frozenset[int]
-    room: int
+    exact_bytes: int
     weights: frozenset[int]
     pixels: tuple[int, ...]
     shown: int
@@ -46,7 +46,7 @@ def make_plan(pipeline: Pipeline, network: nn.Sequential, shapes: Sequence[Shape
     The script computes a tensor from the one before it. One that it has no rule for, whose weights are not carried, or
     that takes too long from the nearest one that is carried, is carried itself.
     """
-    weights, left = set(), ROOM_WEIGHTS
+    weights, left = set(), WEIGHTS_BYTES
     for number, module in enumerate(network):
         size = int(4 * BYTE * sum(p.numel() for p in module.parameters()))
         if size <= left:
@@ -59,22 +59,22 @@ def make_plan(pipeline: Pipeline, network: nn.Sequential, shapes: Sequence[Shape
             exact.add(t)
     channels = sum(c for c, _, _ in shapes)
     shown = max(1, SHOWN // len(shapes))
-    room = LIMIT - ROOM_REST - picture - (ROOM_WEIGHTS - left) - bool(exact) * ROOM_EXACT
+    available = LIMIT - OTHER_BYTES - picture - (WEIGHTS_BYTES - left) - bool(exact) * EXACT_BYTES
     maps = [min(c, shown) for c, _, _ in shapes]
-    room = min(ROOM_CHANNELS, room - CHANNEL * sum(maps) - 40 * channels)
-    pixels = _divide(int(room * share / PIXEL), maps, [min(PIXELS, h * w) for _, h, w in shapes])
-    return Plan(frozenset(exact), ROOM_EXACT // max(1, len(exact)), frozenset(weights), pixels, shown)
+    available = min(CHANNELS_BYTES, available - CHANNEL * sum(maps) - 40 * channels)
+    pixels = _divide(int(available * share / PIXEL), maps, [min(PIXELS, h * w) for _, h, w in shapes])
+    return Plan(frozenset(exact), EXACT_BYTES // max(1, len(exact)), frozenset(weights), pixels, shown)
 
 
-def _divide(room: int, maps: Sequence[int], most: Sequence[int]) -> tuple[int, ...]:
+def _divide(total: int, maps: Sequence[int], most: Sequence[int]) -> tuple[int, ...]:
     """Divide pixels evenly among tensors of so many channels; what one cannot use goes to the others.
 
     ``most`` pixels of a channel can be used.
     """
     pixels, left = [0] * len(maps), len(maps)
     for t in sorted(range(len(maps)), key=lambda t: maps[t] * most[t]):
-        pixels[t] = max(1, min(most[t], room // left // maps[t]))
-        room -= pixels[t] * maps[t]
+        pixels[t] = max(1, min(most[t], total // left // maps[t]))
+        total -= pixels[t] * maps[t]
         left -= 1
     return tuple(pixels)
 

@@ -84,8 +84,8 @@ def pack_png(values: np.ndarray, palette: np.ndarray | None = None) -> str:
     return "data:image/png;base64," + base64.b64encode(SIGNATURE + body).decode("ascii")
 
 
-def pack_crop(values: torch.Tensor, place: tuple[float, float], room: int) -> tuple[list[int], Packed]:
-    """Return the largest part of the values (C, H, W) that packs into ``room`` bytes, as [top, left, H, W] and packed.
+def pack_crop(values: torch.Tensor, place: tuple[float, float], limit: int) -> tuple[list[int], Packed]:
+    """Return the largest part of the values (C, H, W) that packs into ``limit`` bytes, as [top, left, H, W] and packed.
 
     The part lies around ``place``, a row and a column in shares of the height and width.
     """
@@ -94,9 +94,9 @@ def pack_crop(values: torch.Tensor, place: tuple[float, float], room: int) -> tu
     while True:
         top, left = _start(place[0], height, h), _start(place[1], width, w)
         packed = pack_exact(values[:, top : top + height, left : left + width].numpy())
-        if len(packed.data) <= room or height * width <= 1:
+        if len(packed.data) <= limit or height * width <= 1:
             return [top, left, height, width], packed
-        shrink = max(0.1, min(0.95, math.sqrt(room / len(packed.data))))
+        shrink = max(0.1, min(0.95, math.sqrt(limit / len(packed.data))))
         square = max(1, int(math.sqrt(height * width) * shrink))
         height, width = min(h, square), min(w, square)
 

@@ -458,7 +458,7 @@ class Cluster:
             details=tuple(map(say, result.details)),
         )
         if result.status == "failed":
-            result = self._filtering.settle(result, tuple(item.paths.values()))
+            result = self._filtering.fail_or_skip(result, tuple(item.paths.values()))
         return self._filtering.finish(item.source, result)
 
     def _finish(self, item: _Item, result: Result) -> None:

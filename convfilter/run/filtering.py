@@ -111,11 +111,11 @@ class Filtering:
         except OutputError as error:
             result = failure(entry.path, error)
         if result.status != "done":
-            return self.settle(result, outputs)
+            return self.fail_or_skip(result, outputs)
         details = (f"made again: {again}", *result.details) if again else result.details
         return replace(result, outputs=outputs, notes=(*replaced, *result.notes), details=details)
 
-    def settle(self, failed: Result, outputs: tuple[str, ...]) -> Result:
+    def fail_or_skip(self, failed: Result, outputs: tuple[str, ...]) -> Result:
         """Return a failed result, or that of a source which is skipped because another run was first."""
         if failed.kind == "exists" and self.options.skip_existing and self.options.no_clobber:
             return Result(failed.source, "skipped", outputs)

@@ -49,7 +49,7 @@ def find_socket(version: str, environ=os.environ) -> str:
 
 def fits(path: str) -> bool:
     """Return whether a socket can have this path."""
-    return len(os.fsencode(path)) <= 100  # the address of a Unix socket has room for 103 bytes on macOS
+    return len(os.fsencode(path)) <= 100  # the address of a Unix socket holds 103 bytes on macOS
 
 
 def open_socket(fd: int | None = None):

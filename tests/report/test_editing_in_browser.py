@@ -336,7 +336,7 @@ def test_an_own_picture_is_read_as_the_program_reads_it(show, tmp_path, white):
 
 
 def test_of_a_picture_too_large_to_carry_a_part_is_computed(show, monkeypatch):
-    monkeypatch.setattr("convfilter.report.page.ROOM_PICTURE", 700)
+    monkeypatch.setattr("convfilter.report.page.PICTURE_BYTES", 700)
     page = show("edge | ReLU", pixel=(20, 20))
     top, left, height, width = page.evaluate("PAGE.tensors[0].part")
     assert height < 40
