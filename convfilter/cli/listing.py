@@ -1,15 +1,18 @@
 """The texts of the listing commands: what presets, kernels and layers there are, one in full, and what a PNG says."""
 
 import inspect
+import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from convfilter.errors import UsageError, did_you_mean, escape, shorten
+from convfilter.images.png_keys import SOURCE
 from convfilter.language.pipeline import parse
 from convfilter.language.presets import PRESETS, Preset
 from convfilter.layers import kernels
@@ -165,8 +168,18 @@ def show_texts(file: str) -> str:
     """
     from convfilter.images.png import read_text
 
-    lines = [f"  {escape(key)}: {escape(value)}" for key, value in read_text(file).items()]
+    lines = [f"  {escape(key)}: {escape(value)}{_show_date(key, value)}" for key, value in read_text(file).items()]
     return "\n".join([escape(file), *(lines or ["  it carries no texts"])])
+
+
+def _show_date(key: str, value: str) -> str:
+    """The date of a source on a disk, which its text holds in nanoseconds, or nothing.
+
+    >>> _show_date("convfilter:source", "60864 bytes, 1795572985217083072 ns")
+    ' (2026-11-25 02:16:25 UTC)'
+    """
+    found = re.fullmatch(r"\d+ bytes, (\d{1,19}) ns", value, re.ASCII) if key == SOURCE else None
+    return f" ({datetime.fromtimestamp(int(found[1]) // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC)" if found else ""
 
 
 def show_weights(file: str) -> str:
