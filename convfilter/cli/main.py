@@ -373,15 +373,17 @@ def export(
 
 @cli.command()
 @click.argument("name", required=False, type=options.one_of(lambda: PRESETS))
+@options.PRESETS_FILE
 @click.pass_context
-def presets(ctx: click.Context, name: str | None) -> None:
+def presets(ctx: click.Context, name: str | None, presets_file: str | None) -> None:
     """List the presets, or show one: what it does, its options, and its pipeline.
 
     \b
     Examples:
       convfilter presets blur
     """
-    known = ctx.find_root().command.presets(ctx.find_root())
+    root = ctx.find_root()
+    known = root.command.presets(root)  # with those of --presets, wherever it stands
     click.echo(listing.show_preset(name, known) if name else listing.list_presets(known))
 
 

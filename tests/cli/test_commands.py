@@ -131,6 +131,8 @@ def test_user_presets_become_commands(convfilter):
     assert convfilter("run", "soft | Tanh", "p.png", "--presets", "own.toml").stdout == "p_soft-Tanh.png\n"
     assert "Mine." in convfilter("--presets", "own.toml", "--help").stdout
     assert "--s VALUE" in convfilter("--presets", "own.toml", "soft", "--help").stdout
+    shown = convfilter("presets", "soft", "--presets", "own.toml").stdout
+    assert shown == "soft  Mine. [--s]\n      blur(sigma=1.5) | ReLU\n"
 
 
 def test_presets_in_the_application_folder_are_found(convfilter, monkeypatch, tmp_path):
