@@ -67,8 +67,11 @@ def find_target(path: str) -> str:
     """Return the file to write where one output is to have this path: itself, or what a link there leads to.
 
     Raises:
-        UsageError: what is there is no file, and would be lost; or it cannot be looked at.
+        UsageError: what is there is no file, and would be lost; it cannot be looked at; or it is a URL.
     """
+    scheme, mark, _ = path.partition("://")
+    if mark and len(scheme) > 1 and scheme.isalnum():
+        raise UsageError(f"{escape(path)}: URLs are written by presets and by run alone; name a file on this disk")
     target = os.path.realpath(path) if os.path.islink(path) else path
     try:
         found = os.stat(path)

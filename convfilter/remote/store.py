@@ -9,6 +9,7 @@ import datetime
 import errno
 import os
 import random
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -83,6 +84,8 @@ class Stores:
         scheme = scheme_of(url)
         if scheme in STORES and secrets:
             raise UsageError(f"{escape(shown)}: give user and password in the environment, not in the URL")
+        if scheme in STORES and not re.match(r"[^:/]+://[^/:]", url):
+            raise UsageError(f"{escape(shown)}: names no bucket; write {scheme}://BUCKET/NAME")
         if scheme == "zip" and "::" not in url:
             url = f"zip://::{url.partition('://')[2]}"  # all of an archive on this disk
         found = _open(url, shown, secrets)
@@ -283,8 +286,9 @@ def _open(url: str, shown: str, secrets: tuple[str, ...]) -> tuple[Any, str]:
         raise UsageError(f"{escape(shown)}: the library for it is not installed: {how}") from None
     except ValueError as error:
         raise UsageError(f"{escape(shown)}: {clean(str(error), secrets)}") from None
-    except OSError:
-        raise
+    except OSError as error:
+        said = clean(str(error.strerror or error), secrets)
+        raise OSError(error.errno or errno.EIO, said) from None  # of the class that the number stands for
     except Exception as error:  # whatever a library of an archive raises
         raise OSError(errno.EIO, f"{type(error).__name__}: {clean(str(error), secrets)}") from None
 

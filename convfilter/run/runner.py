@@ -52,6 +52,8 @@ class Runner:
     ) -> None:
         if not isinstance(inputs, FileList):
             inputs = [to_path(path) for path in inputs]
+        if options.output is not None:
+            options = replace(options, output=to_path(options.output))
         self._passed_over = passed_over
         self._remote = _open_remote(options, inputs)
         options = self._remote.options if self._remote else options

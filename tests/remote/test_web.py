@@ -18,6 +18,7 @@ import pytest
 from convfilter import run_files
 from convfilter.cli.listing import show_texts
 from convfilter.errors import UsageError
+from convfilter.files.targets import find_target
 from convfilter.remote import store
 from convfilter.remote.store import Stores
 
@@ -201,6 +202,7 @@ def test_an_archive_is_a_folder(folder):
     ("what", "message"),
     [
         ("s4://bucket/a.png", "s4:// is no scheme that fsspec knows"),
+        ("s3:///a.png", "s3:///a.png: names no bucket; write s3://BUCKET/NAME"),
         ("s3://me:hunter2@bucket/a.png", "s3://bucket/a.png: give user and password in the environment"),
         ("gs://bucket/a.png", "the library for it is not installed: pip install 'convfilter[gs]'"),
     ],
@@ -232,6 +234,26 @@ def test_without_a_url_nothing_of_it_is_loaded(folder):
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": root})  # fmt: skip
     assert done.stdout == "done []\n", done.stderr
+
+
+def test_what_a_library_says_when_it_connects_holds_no_secret(monkeypatch):
+    def fail(url, **settings):
+        raise OSError("no way to /repos/me/hunter2")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", fail)
+    (result,) = run_files("edge", "github://me:hunter2@repo/a.png", output="out")
+    assert result.error == "no way to /repos/me/..."
+
+
+def test_a_file_url_is_a_path_for_outputs_too(folder):
+    (folder / "a.pgm").write_bytes(PICTURE)
+    (result,) = run_files("edge", "a.pgm", output=f"file://{folder}/b.png")
+    assert result.outputs == (f"{folder}/b.png",) and (folder / "b.png").is_file()
+
+
+def test_commands_of_one_file_write_none_behind_a_url():
+    with pytest.raises(UsageError, match="URLs are written by presets and by run alone"):
+        find_target("s3://bucket/a.html")
 
 
 def test_a_stopped_store_puts_nothing():
