@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from report_tab import Tab
 
 from convfilter import parse
 from convfilter.engine.build import activations, build
@@ -32,33 +33,29 @@ def context(browser):
     return browser.new_context(viewport={"width": 1200, "height": 900})
 
 
-@pytest.fixture
-def show(context, tmp_path):
-    """Return a function that makes a report and opens it; at the end nothing was said or asked for."""
-    pages, heard = [], []
+@pytest.fixture(scope="module")
+def tab(context):
+    return Tab(context)
 
-    def open_report(
-        text: str, x: torch.Tensor, name: str = "picture.png", context=context, unfolded: bool = True, **options
-    ):
+
+@pytest.fixture
+def show(tab, tmp_path):
+    """Return a function that makes a report and opens it; at the end nothing was said or asked for."""
+    used, files = [], iter(range(1000))
+
+    def open_report(text: str, x: torch.Tensor, name: str = "picture.png", tab=tab, unfolded: bool = True, **options):
         pipeline = parse(text)
         network = build(pipeline, channels=x.shape[1])
-        path = tmp_path / "page.html"
+        path = tmp_path / f"page{next(files)}.html"
         page_text = make_report(pipeline, network, x, source_name=name, text=text, **options)
         path.write_text(page_text, encoding="utf-8", newline="\n")
         assert path.stat().st_size < 10_000_000
-        pages.append(page := context.new_page())
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("dialog", lambda dialog: (heard.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda request: None if request.url == path.as_uri() else heard.append(request.url))
-        page.goto(path.as_uri())
-        page.wait_for_selector("html[data-ready=true]")
+        used.append(tab)
+        page = tab.open(path)
         if unfolded:
             page.evaluate("document.querySelectorAll('.card').forEach((section) => section.turn(true))")
         small = x[..., :51, :51]  # of large pictures a corner will do
         return page, [tensor[0] for tensor in (small, *activations(network, small))]
 
     yield open_report
-    for page in pages:
-        page.close()
-    assert heard == []
+    assert [tab.close() for tab in used] == [[]] * len(used)

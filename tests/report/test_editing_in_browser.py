@@ -30,31 +30,22 @@ def context(browser):
 
 
 @pytest.fixture
-def show(context, tmp_path):
+def show(tab, tmp_path):
     """Return a function that makes a page, opens it and its first layer's controls; at the end it has said nothing."""
-    pages, heard = [], []
+    files = iter(range(1000))
 
     def open_page(text: str, x: torch.Tensor = GRAY, fragment: str = "", **options):
-        pipeline, path = parse(text), tmp_path / "page.html"
+        pipeline, path = parse(text), tmp_path / f"page{next(files)}.html"
         made = make_report(
             pipeline, build(pipeline, channels=x.shape[1]), x, source_name="photo.png", text=text, **options
         )
         path.write_text(made, encoding="utf-8", newline="\n")
-        pages.append(page := context.new_page())
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on(
-            "request", lambda request: None if request.url.startswith(("file:", "blob:")) else heard.append(request.url)
-        )
-        page.goto(path.as_uri() + fragment)
-        page.wait_for_selector("html[data-ready=true]")
+        page = tab.open(path, fragment)
         page.locator("#layer-1 .controls summary").click()
         return page
 
     yield open_page
-    for page in pages:
-        page.close()
-    assert heard == []
+    assert [one for one in tab.close() if not one.startswith("blob:")] == []  # an own picture is one
 
 
 def settle(page) -> dict:
@@ -425,15 +416,13 @@ def test_axe_finds_nothing_serious(show, scheme):
     assert [(one["id"], node["html"], node["failureSummary"]) for one in serious for node in one["nodes"]] == []
 
 
-def test_a_network_whose_kernels_were_summed_for_gray_says_that_it_stays_as_it_is(context, tmp_path):
+def test_a_network_whose_kernels_were_summed_for_gray_says_that_it_stays_as_it_is(tab, tmp_path):
     pipeline = parse("Conv2d(3, 2, 3)").for_gray()
     page_of = make_report(pipeline, build(pipeline), GRAY, source_name="photo.png", text="Conv2d(3, 2, 3)")
     (tmp_path / "page.html").write_text(page_of, encoding="utf-8")
-    page = context.new_page()
-    page.goto((tmp_path / "page.html").as_uri())
-    page.wait_for_selector("html[data-ready=true]")
+    page = tab.open(tmp_path / "page.html")
     assert page.locator("#tools").inner_text() == (
         "This pipeline cannot be changed in the page: --gray-weights has summed the kernels of its first layer over "
         "red, green and blue."
     )
-    page.close()
+    assert tab.close() == []

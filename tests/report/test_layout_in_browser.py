@@ -11,6 +11,7 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
+from report_tab import Tab
 
 from convfilter import parse
 from convfilter.engine.build import activations, build, to_tensor
@@ -45,7 +46,7 @@ def marked(frame, shape) -> list[float]:
 @pytest.mark.parametrize("options", [DESKTOP_OPTIONS, PHONE_OPTIONS], ids=["desktop", "phone"])
 def test_pixel_window_and_sum_are_seen_together(show, browser, options):
     context = browser.new_context(**options, reduced_motion="reduce")  # or it scrolls smoothly
-    page, _ = show(BLOCKS, PHOTO, context=context, unfolded=False)
+    page, _ = show(BLOCKS, PHOTO, tab=Tab(context), unfolded=False)
     for layer in (1, 4, 6):
         page.locator(f".strip a[href='#layer-{layer}']").click()
         section = page.locator(f"#layer-{layer}")
@@ -62,7 +63,6 @@ def test_pixel_window_and_sum_are_seen_together(show, browser, options):
             assert box["y"] + box["height"] <= options["viewport"]["height"], (layer, seen)
             assert 0 <= box["x"] <= box["x"] + box["width"] <= options["viewport"]["width"], (layer, seen)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    context.close()
 
 
 def test_what_is_hovered_is_followed_through_all_layers(show):
@@ -174,7 +174,7 @@ def filled(page, shape) -> int:
     return int(opaque[rows][:, columns].sum())
 
 
-def test_the_window_slides_and_the_output_fills_in(show, browser):
+def test_the_window_slides_and_the_output_fills_in(show, tab):
     page, (_, edges) = show("edge(3)", GRAY)
     section = page.locator("#layer-1")
     assert filled(page, edges.shape) == 38 * 28
@@ -205,19 +205,18 @@ def test_the_window_slides_and_the_output_fills_in(show, browser):
     section.get_by_role("button", name="Play").wait_for(timeout=20_000)  # at the end it stops, and shows everything
     assert filled(page, edges.shape) == 38 * 28
 
-    calm = browser.new_context(reduced_motion="reduce")
-    page, _ = show("edge(3)", GRAY, context=calm)
+    tab.page.emulate_media(reduced_motion="reduce")
+    page, _ = show("edge(3)", GRAY)
     for row in (1, 2):
         page.get_by_role("button", name="Next row").click()
         page.locator(f"b:text-is('Pixel x 27, y {row - 1} of channel 0')").wait_for()
         page.wait_for_timeout(200)
         assert filled(page, edges.shape) == row * 28  # and it does not go on by itself
-    calm.close()
 
 
-def test_long_networks_fold(show, browser):
-    context = browser.new_context(viewport=DESKTOP)
-    page, _ = show(BLOCKS, PHOTO, context=context, unfolded=False)
+def test_long_networks_fold(show, tab):
+    tab.page.set_viewport_size(DESKTOP)
+    page, _ = show(BLOCKS, PHOTO, unfolded=False)
     assert page.evaluate("document.documentElement.scrollHeight") <= 3 * 768
     assert page.locator(".bench:visible").count() == 1
     assert page.locator(".minis canvas").count() == 1 + 9 * 8
@@ -228,7 +227,6 @@ def test_long_networks_fold(show, browser):
     assert page.locator("#layer-9 .fold").get_attribute("aria-expanded") == "true"
     page.locator("#layer-9 .fold").click()
     assert not page.locator("#layer-9 .body").is_visible()
-    context.close()
 
 
 def test_tiles_are_exact_means(show):
@@ -354,9 +352,10 @@ def test_paper(browser, tmp_path, scripts):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious_in_open_panels(show, browser, scheme):
-    context = browser.new_context(viewport=DESKTOP, color_scheme=scheme)
-    page, _ = show("tutorial | Conv2d(2, 3, 3) | ReLU | MaxPool2d(2)", PHOTO[..., :60, :60], context=context)
+def test_axe_finds_nothing_serious_in_open_panels(show, tab, scheme):
+    tab.page.set_viewport_size(DESKTOP)
+    tab.page.emulate_media(color_scheme=scheme)
+    page, _ = show("tutorial | Conv2d(2, 3, 3) | ReLU | MaxPool2d(2)", PHOTO[..., :60, :60])
     page.locator("#layer-2").get_by_role("button", name="Hold").click()
     page.locator("#layer-2").get_by_role("button", name="Gradient").click()
     page.locator("#layer-2").get_by_role("button", name="Step").click()
@@ -367,7 +366,6 @@ def test_axe_finds_nothing_serious_in_open_panels(show, browser, scheme):
         if one["impact"] in ("serious", "critical")
     ]
     assert serious == []
-    context.close()
 
 
 def test_a_picture_in_colour_shows_its_channels(show):

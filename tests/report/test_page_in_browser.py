@@ -1,11 +1,13 @@
 """The report page in a real browser: its arithmetic against torch, mouse, keyboard, touch, and that it stays alone."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from report_tab import Tab
 
 from convfilter import parse
 from convfilter.engine.build import build, to_tensor
@@ -238,8 +240,8 @@ def test_a_click_holds_the_pixel_and_a_thumbnail_takes_the_mouse_too(show):
 
 
 def test_a_finger_chooses_a_pixel_on_a_telephone(show, browser):
-    phone = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    page, (_, edges, _) = show("edge | MaxPool2d(2)", GRAY, context=phone)
+    phone = Tab(browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True))
+    page, (_, edges, _) = show("edge | MaxPool2d(2)", GRAY, tab=phone)
     section = page.locator("#layer-1")
     page.touchscreen.tap(*point(section.locator(".output canvas[tabindex]"), 12, 9, edges))
     shows(section, 12, 9)
@@ -248,7 +250,6 @@ def test_a_finger_chooses_a_pixel_on_a_telephone(show, browser):
     shows(section, 12, 10)
     assert result(section) == edges[0, 12, 10].item()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    phone.close()
 
 
 def test_channels_add_up(show):
@@ -257,7 +258,7 @@ def test_channels_add_up(show):
     terms = section.locator(".terms b")
     assert terms.count() == 5
     section.locator(".terms button").nth(3).click()
-    assert section.locator(".terms [aria-pressed=true]").inner_text().startswith("in 3")
+    section.locator(".terms [aria-pressed=true]", has_text=re.compile("^in 3")).wait_for()
     window = [value.replace("−", "-") for value in numbers(section, "window")]
     x, y = (int(section.locator(".place input").nth(i).input_value()) for i in (0, 1))
     np.testing.assert_allclose([float(v) for v in window], many[3, y : y + 3, x : x + 3].flatten(), rtol=0.01, atol=0.5)
