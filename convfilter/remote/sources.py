@@ -266,9 +266,9 @@ class RemoteFolderWalk:
                 for within, here in group.items():
                     if (output := output_of(within)) is not None:
                         known = None if size >= WHOLE else Listing(here)
-                        for one in sorted(here):
-                            listing = known if split_name(one)[1] else None
-                            yield from self._source(root, within, one, here, listing, output, sniffing)
+                        for file_name in sorted(here):
+                            listing = known if split_name(file_name)[1] else None
+                            yield from self._source(root, within, file_name, here, listing, output, sniffing)
                 group = {}
             if not is_more:
                 begin, size = f"{folder}/{split_name(name)[0]}.".lstrip("/"), 0

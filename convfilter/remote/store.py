@@ -195,7 +195,7 @@ class Store:
             asked["delimiter"] = "/"
         while True:
             answer = self._call(self.fs.call, "GET", "b/{}/o", bucket, json_out=True, **asked)
-            page = [self._stored({**one, "name": f"{bucket}/{one['name']}"}) for one in answer.get("items", ())]
+            page = [self._stored({**item, "name": f"{bucket}/{item['name']}"}) for item in answer.get("items", ())]
             folders = [folder.rstrip("/") for folder in answer.get("prefixes", ())]
             yield page + [Stored(f"{bucket}/{folder}", None, is_folder=True) for folder in folders]
             if not answer.get("nextPageToken"):
@@ -207,7 +207,7 @@ class Store:
         waiting = [path]
         while waiting:
             found = sorted(
-                map(self._stored, self._call(self.fs.ls, waiting.pop(), detail=True)), key=lambda one: one.path
+                map(self._stored, self._call(self.fs.ls, waiting.pop(), detail=True)), key=lambda stored: stored.path
             )
             yield [entry for entry in found if not (recursive and entry.is_folder)]
             if recursive:
@@ -242,31 +242,31 @@ class Store:
         """Return an error as OSError in plain words."""
         lost = next(filter(_is_network, _chain(error)), None)  # fsspec may say of it that there is no such file
         what = error if lost is None or _first_status(error) is not None else lost
-        said = clean(str(what.strerror if isinstance(what, OSError) and what.strerror else what), self.secrets)
-        said = "" if is_url(said) else f": {said}"  # which is shown anyway
+        reason = clean(str(what.strerror if isinstance(what, OSError) and what.strerror else what), self.secrets)
+        reason = "" if is_url(reason) else f": {reason}"  # which is shown anyway
         after = f", after {tries} tries" if tries > 1 else ""
         status = _first_status(error)
         if isinstance(error, OSError) and error.errno == errno.EFBIG:
             return error
         names = {kind.__name__ for cause in _chain(error) for kind in type(cause).__mro__}
         is_network = status is None and lost is not None
-        if broken := next((one for one in _chain(error) if _is_broken(one)), None):
+        if broken := next(filter(_is_broken, _chain(error)), None):
             return OSError(errno.EIO, f"the server's answer cannot be understood: {_name(broken)}")
         if status in (404, 410) or (status is None and not is_network and isinstance(error, FileNotFoundError)):
             return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         if isinstance(error, FileExistsError) or status == 412:
             return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         if names & _NO_LOGIN:
-            return PermissionError(errno.EACCES, f"Permission denied: the environment gives no credentials{said}")
+            return PermissionError(errno.EACCES, f"Permission denied: the environment gives no credentials{reason}")
         if isinstance(error, PermissionError) or status in (401, 403):
-            return PermissionError(errno.EACCES, f"Permission denied by the store{said}")
+            return PermissionError(errno.EACCES, f"Permission denied by the store{reason}")
         if status is not None:
-            return OSError(errno.EIO, f"the store answers with HTTP status {status}{after}{said}")
+            return OSError(errno.EIO, f"the store answers with HTTP status {status}{after}{reason}")
         if isinstance(error, TimeoutError) or any("Timeout" in name for name in names):
             return OSError(errno.EIO, f"the store did not answer in time{after}")
-        if isinstance(error, OSError) and error.errno and not said:
+        if isinstance(error, OSError) and error.errno and not reason:
             return error
-        return OSError(errno.EIO, f"the store cannot be read or written{after}: {type(what).__name__}{said}")
+        return OSError(errno.EIO, f"the store cannot be read or written{after}: {type(what).__name__}{reason}")
 
 
 def _open(url: str, shown: str, secrets: tuple[str, ...]) -> tuple[Any, str]:
@@ -356,10 +356,10 @@ def _name(error: BaseException) -> str:
 
 def _first_status(error: BaseException | None) -> int | None:
     """Return the HTTP status that an error was raised from; what comes of a broken answer is none."""
-    for one in _chain(error):
-        if _is_network(one) or _is_broken(one):
+    for cause in _chain(error):
+        if _is_network(cause) or _is_broken(cause):
             return None
-        if (status := _status(one)) is not None:
+        if (status := _status(cause)) is not None:
             return status
     return None
 

@@ -36,9 +36,9 @@ from convfilter.run.result import Result, failure
 
 SECONDS = 0.5  # that a batch is to take: a task costs some milliseconds
 MOST = 100  # pictures in a batch: each keeps a file open until it has its name
-WAITING = 2  # batches a thread of a worker's that are under way: the next is there when one is done (see _has_room)
+WAITING = 2  # batches a thread of a worker's that are under way: the next is there when one is done (see _takes_more)
 AHEAD = 8  # batches a thread whose results may wait for those before them
-DEATHS = 3  # workers that a picture may take with it
+MOST_DEATHS = 3  # workers that a picture may take with it
 LOSSES = (
     12  # workers that may be lost while a picture waits there alone, whether or not they are known to have begun it
 )
@@ -116,8 +116,8 @@ class Cluster:
         try:
             self._job = self._make_job()
             if self._local is None:
-                self._greet(inputs)
-            self._client.subscribe_topic("all", self._hear_of_workers)
+                self._check_workers(inputs)
+            self._client.subscribe_topic("all", self._handle_event)
             self._count_threads()
         except BaseException:
             self.close()
@@ -132,7 +132,7 @@ class Cluster:
         more = True
         while True:
             late = False
-            while more and not late and not self._ending and not self._stopped.is_set() and self._has_room():
+            while more and not late and not self._ending and not self._stopped.is_set() and self._takes_more():
                 batch, more, late = self._take(entries)
                 waiting.extend(batch if ordered else ())
                 self._send([item for item in batch if item.result is None])
@@ -172,7 +172,7 @@ class Cluster:
             self._local.close()
 
     def _make_job(self) -> Job:
-        """Return what workers are told of this run.
+        """Return what workers get of this run.
 
         Raises:
             UsageError: its pipeline cannot be written as a text.
@@ -194,7 +194,7 @@ class Cluster:
             weights=tuple((file.path, file.digest) for file in pipeline.files),
         )
 
-    def _greet(self, inputs: Sequence[str]) -> None:
+    def _check_workers(self, inputs: Sequence[str]) -> None:
         """Look at the workers that are there, and note what is to be said of them.
 
         Raises:
@@ -203,26 +203,26 @@ class Cluster:
         paths = [self._absolute(path) for path in inputs if os.path.lexists(path)]
         found = self._client.run(describe, paths, on_error="return")
         differing: dict[str, list[str]] = {}
-        for worker, said in found.items():
-            if isinstance(said, BaseException):
-                reason = escape(" ".join(str(said).split())[:200])
+        for worker, answer in found.items():
+            if isinstance(answer, BaseException):
+                reason = escape(" ".join(str(answer).split())[:200])
                 raise UsageError(
                     f"--cluster: worker {worker} cannot load convfilter ({reason}); install it on every worker, with "
                     "the versions that are here"
                 )
-            if said["missing"]:
+            if answer["missing"]:
                 raise UsageError(
-                    f"--cluster: worker {worker} does not see {escape(said['missing'][0])}; workers need the same disk "
-                    "under the same path"
+                    f"--cluster: worker {worker} does not see {escape(answer['missing'][0])}; workers need the same "
+                    "disk under the same path"
                 )
             relative = [path for path, _ in self._job.weights if not os.path.isabs(path) and ":" not in path]
-            if relative and said["folder"] != self._here:
+            if relative and answer["folder"] != self._here:
                 raise UsageError(
-                    f"--cluster: worker {worker} runs in {escape(said['folder'])}, and finds no {escape(relative[0])} "
-                    "there; name the file by its whole path"
+                    f"--cluster: worker {worker} runs in {escape(answer['folder'])}, and finds no "
+                    f"{escape(relative[0])} there; name the file by its whole path"
                 )
             self._described.add(worker)
-            if words := self._compare_versions(said["versions"]):
+            if words := self._compare_versions(answer["versions"]):
                 differing.setdefault(words, []).append(worker)
         for words, workers in differing.items():
             others = f" and {len(workers) - 1} more" if len(workers) > 1 else ""
@@ -255,7 +255,7 @@ class Cluster:
         except Exception as error:
             return _Item(entry, {}, self._filtering.finish(entry, failure(entry.path, error)))
 
-    def _has_room(self) -> bool:
+    def _takes_more(self) -> bool:
         size, threads = self._size(), self._threads
         waiting = WAITING if size > 1 else 1  # slow pictures would wait behind others, and one worker for all of them
         return len(self._batches) < waiting * threads and self._unfinished < AHEAD * threads * size
@@ -312,7 +312,7 @@ class Cluster:
             self._events.get(timeout=TICK)()
         except Empty:
             if self._local and not self._stopped.is_set():
-                self._tend()
+                self._replace_workers()
         self._handle_all()
 
     def _handle_all(self) -> None:
@@ -322,20 +322,20 @@ class Cluster:
             except Empty:
                 return
 
-    def _tend(self) -> None:
+    def _replace_workers(self) -> None:
         assert self._local
         try:
             self._local.tend()
         except LibraryError as error:
             self._fail_all(error)
 
-    def _hear_of_workers(self, event: tuple[float, Any]) -> None:
+    def _handle_event(self, event: tuple[float, Any]) -> None:
         """Handle what the scheduler says of its workers; in a thread of Dask's."""
-        said = event[1]
-        if not isinstance(said, dict) or said.get("action") not in ("add-worker", "remove-worker"):
+        message = event[1]
+        if not isinstance(message, dict) or message.get("action") not in ("add-worker", "remove-worker"):
             return
-        worker, lost = said["worker"], said["action"] == "remove-worker" and not said.get("expected")
-        keys = [str(key) for name in ("processing-tasks", "lost-computed-tasks") for key in said.get(name, ())]
+        worker, lost = message["worker"], message["action"] == "remove-worker" and not message.get("expected")
+        keys = [str(key) for name in ("processing-tasks", "lost-computed-tasks") for key in message.get(name, ())]
         self._events.put(lambda: self._change_workers(worker, keys if lost else None))
 
     def _change_workers(self, worker: str, lost: list[str] | None) -> None:
@@ -343,16 +343,16 @@ class Cluster:
         self._workers.add(worker)
         if not self._stopped.is_set():
             if self._local:
-                self._tend()
+                self._replace_workers()
             self._count_threads()
         if lost is not None:
             # of batches that were done and have not been fetched, too, and of those that Dask began once more
             for batch in (*self._batches.values(), *self._lost):
                 self._remove_temporary(batch, worker)
             for key in lost:
-                self._lose(key, worker)
+                self._handle_loss(key, worker)
 
-    def _lose(self, key: str, worker: str) -> None:
+    def _handle_loss(self, key: str, worker: str) -> None:
         """Have the pictures of a task made again whose worker was lost."""
         batch = self._close(key)
         if batch is None or self._stopped.is_set():
@@ -366,7 +366,7 @@ class Cluster:
         for item in batch.items:
             item.deaths += is_begun
             item.losses += is_alone
-            if item.deaths < DEATHS and item.losses < LOSSES:
+            if item.deaths < MOST_DEATHS and item.losses < LOSSES:
                 self._send([item], first=True)
                 continue
             error = InputError(
@@ -400,18 +400,20 @@ class Cluster:
         try:
             answer = batch.future.result(timeout=1)
         except KilledWorker as error:
-            self._lose(key, error.last_worker.address)
+            self._handle_loss(key, error.last_worker.address)
         except (TimeoutError, FutureTimeoutError):
             self._events.put(lambda: self._receive(key))  # its worker is lost, and the task is done once more
         except Exception as error:
             if self._client.status == "running" and not batch.future.cancelled():
-                said = escape(" ".join(str(error).split())[:200])
-                self._fail_all(LibraryError(f"a worker cannot do what it is asked for: {type(error).__name__}: {said}"))
+                reason = escape(" ".join(str(error).split())[:200])
+                self._fail_all(
+                    LibraryError(f"a worker cannot do what it is asked for: {type(error).__name__}: {reason}")
+                )
             else:
                 self._fail_all(LibraryError("the scheduler cannot be reached any more; --skip-existing resumes"))
         else:
             if answer.begun_by:
-                self._lose(key, answer.begun_by)
+                self._handle_loss(key, answer.begun_by)
                 return
             self._take_answer(batch, answer)
             self._close(key, is_done=True)
@@ -498,18 +500,18 @@ def _connect(address: str, threads: int) -> tuple[LocalCluster | None, Any]:
             with open(address, encoding="utf-8"):
                 where = {"scheduler_file": address}
         else:
-            _knock(address)
+            _try_connect(address)
             where = {"address": address}
         return local, Client(**where, timeout=CONNECTING, set_as_default=False, name="convfilter")
     except (OSError, ValueError, TypeError, KeyError) as error:
         if local:
             local.close()
-        said = escape(" ".join(str(error).split())[:200])
+        reason = escape(" ".join(str(error).split())[:200])
         words = "a cluster cannot be started here" if count is not None else "no scheduler answers there"
-        raise UsageError(f"--cluster {escape(address)}: {words}: {said or type(error).__name__}") from None
+        raise UsageError(f"--cluster {escape(address)}: {words}: {reason or type(error).__name__}") from None
 
 
-def _knock(address: str) -> None:
+def _try_connect(address: str) -> None:
     """Return if something listens at an address, or OSError: Dask's client would try for many seconds."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     socket.create_connection((host.strip("[]"), int(port)), CONNECTING).close()

@@ -128,10 +128,10 @@ def work(job: Job, pictures: Sequence[Picture]) -> Answer:
     for picture in pictures:
         writer = _Writer(no_clobber=job.options.no_clobber, folder=job.folder)
         writer.token = find_token(picture.token, worker.address)
-        one = replace(filtering, writer=writer)
+        own = replace(filtering, writer=writer)
         if job.has_urls:
-            one = replace(one, is_again=picture.is_again)  # type: ignore[call-arg]
-        result = _make(one, picture)
+            own = replace(own, is_again=picture.is_again)  # type: ignore[call-arg]
+        result = _make(own, picture)
         answer.done.append((result, writer.written))
         answer.left += writer.left
         ends = result.fatal or (job.options.fail_fast and result.status == "failed")

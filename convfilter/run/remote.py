@@ -246,7 +246,7 @@ class RemoteFiltering(Filtering):
         """Give the source with a copy on this disk, which is removed at the end."""
         copy = Copy(source, self.staging, self.budget.size)
         try:
-            yield _Taken(**{one.name: getattr(source, one.name) for one in fields(source)}, copy=copy)
+            yield _Taken(**{part.name: getattr(source, part.name) for part in fields(source)}, copy=copy)
         finally:
             copy.remove()
 
