@@ -90,7 +90,7 @@ def test_outputs_that_cannot_all_be_put_leave_none(memory, monkeypatch):
     monkeypatch.setattr(kind, "pipe_file", put)
     (result,) = run_files("tutorial", "memory://x/a.pgm", output="memory://out")
     assert (result.status, result.kind, result.fatal) == ("failed", "output", False)
-    assert "cannot be written: Permission denied: the store says: no more" in result.error
+    assert "cannot be written: Permission denied by the store: no more" in result.error
     assert not memory.find("/out")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convfilter import run_files
+from convfilter import UsageError, run_files
 
 
 @pytest.fixture(autouse=True)
@@ -133,3 +133,9 @@ def test_an_output_that_is_as_old_as_its_source_is_done():
     for path in ("a_0.npy", "a_1.npy"):
         shutil.copystat("a.png", path)
     assert resume(format="npy").status == "skipped"
+
+
+def test_unmarked_outputs_among_inputs_must_be_told_by_their_names(folder):
+    with pytest.raises(UsageError, match=r"--no-metadata and --name: .* put _\{filter\} into the name"):
+        run_files("edge", folder, output=folder, metadata=False, name="{stem}-out")
+    run_files("edge", folder, output=folder, metadata=False, name="{stem}_{filter}").stop()
