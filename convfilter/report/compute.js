@@ -99,8 +99,8 @@ const TENSORS = (() => {
       }
       return out;
     },
-    "layer norm": (layer, input) => normalise(layer, input, true),
-    "root mean square": (layer, input) => normalise(layer, input, false),
+    "layer norm": normalise,
+    "root mean square": normalise,
     softmax2d(layer, { shape: [channels], data }) {
       const size = data.length / channels, top = new Float32Array(size).fill(-Infinity), sums = new Float64Array(size);
       const out = new Float32Array(data.length);
@@ -136,9 +136,11 @@ const TENSORS = (() => {
     },
   };
 
-  // The mean of each channel (or of each group of channels, once for each of them) and the root of its variance.
+  // What a normalising layer takes from its input: means, and the roots of variances. They are those of each channel (or of
+  // each group of channels, once for each of them); of a layer with a `length`, those of as many values next to each other.
   function statistics(layer, { shape: [channels], data }) {
-    const mean = [], root = [], groups = layer.groups ?? channels, size = data.length / groups;
+    if (layer.length) return statisticsOfRuns(layer, data);
+    const mean = [], root = [], groups = channels / layer.together, size = data.length / groups;
     for (let g = 0; g < groups; g++) {
       let total = 0, squares = 0;
       for (let i = g * size; i < (g + 1) * size; i++) total += data[i];
@@ -151,16 +153,26 @@ const TENSORS = (() => {
     return { mean, root };
   }
 
-  // Runs of `length` values next to each other: each value, less their mean where it is to be taken off, over how large they are.
-  function normalise({ length, eps }, { data }, shifted) {
-    const out = new Float32Array(data.length);
+  function statisticsOfRuns({ kind, length, eps }, data) {
+    const mean = [], root = [];
     for (let start = 0; start < data.length; start += length) {
       let total = 0, squares = 0;
-      for (let i = start; i < start + length; i++) total += data[i];
-      const mean = shifted ? total / length : 0;
-      for (let i = start; i < start + length; i++) squares += (data[i] - mean) ** 2;
-      const root = Math.sqrt(Math.fround(squares / length) + eps);
-      for (let i = start; i < start + length; i++) out[i] = (data[i] - mean) / root;
+      if (kind === "layer norm") for (let i = start; i < start + length; i++) total += data[i];
+      for (let i = start; i < start + length; i++) squares += (data[i] - total / length) ** 2;
+      mean.push(total / length);
+      root.push(Math.sqrt(Math.fround(squares / length) + eps));
+    }
+    return { mean, root };
+  }
+
+  // `weights` are the weights and after them the biases that have been learnt, for `length` values each.
+  function normalise(layer, input, shape, weights) {
+    const { length } = layer, { data } = input, { mean, root } = layer.mean ? layer : statistics(layer, input), out = new Float32Array(data.length);
+    for (let run = 0, i = 0; i < data.length; run++) {
+      for (let n = 0; n < length; n++, i++) {
+        const value = (data[i] - mean[run]) / root[run];
+        out[i] = weights ? value * weights[n] + weights[length + n] : value;
+      }
     }
     return out;
   }

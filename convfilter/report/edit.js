@@ -325,7 +325,7 @@ function startEditing() {
       down.disabled = l === live.layers.length - 1;
       remove.disabled = live.layers.length === 1;
       const written = about.vocabulary.layers[changes.explicitName(layer.name)];
-      const editable = live.rows[l]?.weights && (written.rest || written.arguments.some(({ name }) => name === "weight"));
+      const editable = live.rows[l]?.effect.matrices && (written.rest || written.arguments.some(({ name }) => name === "weight"));
       if (editable) {
         kernels ??= makeKernelEditor(weights, l);
         kernels.show();
@@ -553,8 +553,9 @@ function fillHeader(live, edited) {
 function carriedWeights(layers) {
   const carried = {};
   for (const { files = {}, weights } of layers) {
-    for (const { name, shape, values } of Object.values(files)) {
-      if (values || weights) carried[name] = { shape, data: values ? Float32Array.from(values) : weights };
+    for (const [argument, { name, shape, values }] of Object.entries(files)) {
+      const size = shape.reduce((all, one) => all * one, 1); // of a layer that has a bias as large, that stands at the end
+      if (values || weights) carried[name] = { shape, data: values ? Float32Array.from(values) : argument === "bias" ? weights.slice(-size) : weights.slice(0, size) };
     }
   }
   return carried;

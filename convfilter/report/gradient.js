@@ -15,6 +15,8 @@ const EXACT = { // kinds whose derivatives are known; [input channel, tap down, 
     return all.length ? [[...all[Math.max(0, values.indexOf(most))], 1]] : [];
   },
   affine: (l, c, input, v, h) => [[c, v[0], h[0], PAGE.layers[l].weight[c] / PAGE.layers[l].root[c]]],
+  "layer norm": overRun,
+  "root mean square": overRun,
   curve(l, c, input, v, h) {
     const x = input.at(c, v[0].j, h[0].j), step = 1e-5 * Math.max(1, Math.abs(x)), y = bend(l, c, x);
     const [left, right] = [(y - bend(l, c, x - step)) / step, (bend(l, c, x + step) - y) / step];
@@ -22,6 +24,11 @@ const EXACT = { // kinds whose derivatives are known; [input channel, tap down, 
     return [[c, v[0], h[0], smooth ? (left + right) / 2 : left]];
   },
 };
+
+function overRun(l, c, input, v, h) {
+  const { root, weight } = normalising(l, c, v[0].j, h[0].j);
+  return [[c, v[0], h[0], weight / root]];
+}
 
 const there = (c, v, h) => v.flatMap((a) => h.map((b) => [c, a, b])).filter(([, a, b]) => a.j !== null && b.j !== null);
 

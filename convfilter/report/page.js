@@ -167,7 +167,7 @@ function drawCard(card, l, c) {
 
 function drawKernel(place, l, c) {
   const layer = PAGE.layers[l], { rows, columns, groups, bias, weights } = layer;
-  if (!weights) return;
+  if (!weights || !bias) return;
   const outs = PAGE.tensors[l + 1].shape[0] / groups, swap = layer.kind === "transposed";
   const ins = PAGE.tensors[l].shape[0] / groups, first = Math.floor(c / outs) * ins;
   const weight = swap ? (i, a, b) => transposedWeight(l, first + i, c % outs, a, b) : (i, a, b) => kernelWeight(l, c, i, a, b);

@@ -216,7 +216,8 @@ class _Page:
                 about["weights"] = packed.layout
         self.layers.append(about)
         colour = number == 0 and has_colour_kernels(layer, len(x))
-        self.kernels.append(_kernels(weights, about, self.plan.shown, colour) if about.get("weights") else [])
+        drawn = about.get("weights") and about["kind"] in ("convolution", "transposed")
+        self.kernels.append(_kernels(weights, about, self.plan.shown, colour) if drawn else [])
         exact = pack_crop(y, self.place, self.plan.exact_bytes) if number + 1 in self.plan.exact else (None, None)
         self.add_tensor(y, *exact)
 

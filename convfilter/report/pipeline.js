@@ -542,7 +542,7 @@ function makePipelines(vocabulary, carried = {}) {
     const axis = still ? POINT : { kind: "whole" };
     return {
       rows: axis, columns: axis, ins: c, outs: c, pixels: still ? 1 : 2, parameters: (n) => learnt.count * n, seen: [POINT, POINT],
-      numbers: (n) => ({ eps, weight: weight ?? all(n, 1), bias: bias ?? all(n, 0), ...kept(n) }),
+      numbers: (n) => ({ eps, together: still ? 0 : 1, weight: weight ?? all(n, 1), bias: bias ?? all(n, 0), ...kept(n) }),
     };
   }
 
@@ -564,7 +564,7 @@ function makePipelines(vocabulary, carried = {}) {
     const eps = real(given.eps, "eps", { least: 0 }), { count: learnt, given: { weight, bias } } = learntOf(given, c), axis = { kind: "whole" };
     return {
       rows: axis, columns: axis, ins: c, outs: c, pixels: c === groups ? 2 : 1, parameters: () => learnt * c, seen: [POINT, POINT],
-      numbers: () => ({ eps, groups, weight: weight ?? Array(c).fill(1), bias: bias ?? Array(c).fill(0), mean: null, root: null }),
+      numbers: () => ({ eps, together: c / groups, weight: weight ?? Array(c).fill(1), bias: bias ?? Array(c).fill(0), mean: null, root: null }),
     };
   }
 
@@ -574,12 +574,16 @@ function makePipelines(vocabulary, carried = {}) {
     if (shape.length < 1 || shape.length > 3) throw wrong("normalized_shape", `must be W, (H, W) or (C, H, W), not ${show(given.normalized_shape)}`);
     shape.forEach((size) => whole(size, "normalized_shape"));
     const eps = given.eps === null ? 2 ** -23 : real(given.eps, "eps", { least: 0 }), length = shape.reduce((all, size) => all * size, 1);
-    const own = ["weight", "bias"].filter((name) => given[name]?.data);
-    own.forEach((name) => checkShape(given[name], name, shape));
-    if (own.length) throw new Problem("the page cannot compute it with weights of its own");
-    const learnt = flag(given.elementwise_affine, "elementwise_affine") + ("bias" in given && flag(given.bias, "bias") && given.elementwise_affine);
+    const affine = flag(given.elementwise_affine, "elementwise_affine"), own = ["weight", "bias"].filter((name) => given[name]?.data);
+    for (const name of own) {
+      if (!affine) throw wrong(name, "goes with elementwise_affine=True");
+      checkShape(given[name], name, shape);
+    }
+    const all = (name, value) => given[name]?.data ?? Array(length).fill(value);
+    const values = own.length ? Float32Array.from([...all("weight", 1), ...all("bias", 0)]) : null;
+    const biased = "bias" in given && (own.includes("bias") || flag(given.bias, "bias")), learnt = affine + (affine && biased);
     const [w, h = null, c = null] = [...shape].reverse(), axis = (size) => (size === null ? POINT : { kind: "whole", only: size });
-    return { rows: axis(h), columns: axis(w), ins: c, outs: c, parameters: () => learnt * length, numbers: () => ({ eps, length }) };
+    return { rows: axis(h), columns: axis(w), ins: c, outs: c, parameters: () => learnt * length, seen: [POINT, POINT], learnt: values, numbers: () => ({ eps, length }) };
   }
 
   // A layer whose one argument is the dimension of the channels.
@@ -856,7 +860,7 @@ function makePipelines(vocabulary, carried = {}) {
     const [down, across] = effect.seen ?? [effect.rows, effect.columns];
     const { kind, keeps_scale } = LAYERS[layer.name], numbers = effect.numbers(c);
     const about = { name: layer.name, kind: effect.kind ?? kind, keeps_scale: keeps_scale && !numbers.divisor, ...numbers, rows: settle(down, h), columns: settle(across, w) };
-    if (!effect.matrices) return { about, weights: null };
+    if (!effect.matrices) return { about, weights: effect.learnt ?? null };
     const shape = effect.weights(c);
     if (!shape) { // Filter2d draws nothing
       const flat = effect.matrices.flat(2);

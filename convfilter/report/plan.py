@@ -7,7 +7,7 @@ from torch import nn
 
 from convfilter.language.pipeline import Pipeline
 from convfilter.layers.shapes import Axis, Shape, Window
-from convfilter.report.values import rule
+from convfilter.report.values import OF_ONE_VALUE, rule, weights_of
 
 LIMIT = 9_500_000  # bytes of a page, of which...
 PICTURE_BYTES, WEIGHTS_BYTES, EXACT_BYTES = 4_000_000, 2_000_000, 2_000_000  # ...the most for what is carried exactly
@@ -48,7 +48,8 @@ def make_plan(pipeline: Pipeline, network: nn.Sequential, shapes: Sequence[Shape
     """
     weights, left = set(), WEIGHTS_BYTES
     for number, module in enumerate(network):
-        size = int(4 * BYTE * sum(p.numel() for p in module.parameters()))
+        carried = weights_of(module)
+        size = 0 if carried is None else int(4 * BYTE * carried.size)
         if size <= left:
             left -= size
             weights.add(number)
@@ -87,9 +88,10 @@ def _work(pipeline: Pipeline, network: nn.Sequential, shapes: Sequence[Shape], t
         (_, h, w), (c, out_h, out_w) = shapes[number : number + 2]
         height, width = min(height, out_h), min(width, out_w)
         rows, columns = layer.effect.rows, layer.effect.columns
-        if rule(layer) in ("curve", "affine"):
+        if rule(layer) in OF_ONE_VALUE:
             rows = columns = Window()
-        weights = sum(p.numel() for p in module.parameters())
+        carried = weights_of(module)
+        weights = 0 if carried is None or rule(layer) in OF_ONE_VALUE else carried.size
         work += height * width * (weights or c * _seen(rows, 1, h) * _seen(columns, 1, w))
         if number in exact:
             break

@@ -81,8 +81,23 @@ const RULES = {
     const { mean, root, weight, bias } = PAGE.layers[l];
     return ((input.at(c, v[0].j, h[0].j) - mean[c]) / root[c]) * weight[c] + bias[c];
   },
+  "layer norm": overValues,
+  "root mean square": overValues,
   curve: (l, c, input, v, h) => bend(l, c, input.at(c, v[0].j, h[0].j)),
 };
+
+// A value of a layer that normalises `length` values next to each other.
+function overValues(l, c, input, v, h) {
+  const { mean, root, weight, bias } = normalising(l, c, v[0].j, h[0].j);
+  return ((input.at(c, v[0].j, h[0].j) - mean) / root) * weight + bias;
+}
+
+// What is done to the value at a place: {mean, root, weight, bias}, as numbers.
+function normalising(l, c, y, x) {
+  const { mean, root, length, weights } = PAGE.layers[l], [, height, width] = PAGE.tensors[l].shape;
+  const at = (c * height + y) * width + x, run = Math.floor(at / length), n = at % length;
+  return { mean: mean[run], root: root[run], weight: weights ? weights[n] : 1, bias: weights ? weights[length + n] : 0 };
+}
 
 function seen(input, c, v, h) {
   const values = [];

@@ -177,11 +177,33 @@ const PARTS = {
     return [say(`${write(values[state.channel], 5)} / (${k} + ${alpha}·${write(sum, 5)}/${size})^${beta}, where ${write(sum, 5)} is the sum of squares of the channels around this one`)];
   },
   affine(l, state, input, v, h) {
-    const { mean, root, weight, bias } = PAGE.layers[l], c = state.channel, x = input.at(c, v[0].j, h[0].j);
-    const learnt = weight[c] === 1 && bias[c] === 0 ? "" : `, times ${write(weight[c])}, plus ${write(bias[c])}`;
-    return [say(`(${write(x, 6)} − ${bracket(mean[c], 6)}) / ${write(root[c], 6)}${learnt}: the value minus the channel's mean, divided by its standard deviation`)];
+    const { mean, root, weight, bias, eps, together } = PAGE.layers[l], c = state.channel, first = c - (c % together);
+    const whose = together ? `of ${together > 1 ? `channels ${first} to ${first + together - 1}` : `channel ${c}`}` : `that the layer keeps of channel ${c}`;
+    return normalisation(input.at(c, v[0].j, h[0].j), { mean: mean[c], root: root[c], weight: weight[c], bias: bias[c] }, eps, whose);
   },
+  "layer norm": partsOverValues,
+  "root mean square": partsOverValues,
 };
+
+// A layer that normalises as many values next to each other as a row, a channel or the whole tensor has.
+function partsOverValues(l, { channel }, input, [{ j: y }], [{ j: x }]) {
+  const { length, eps } = PAGE.layers[l], [, height, width] = PAGE.tensors[l].shape;
+  const whose = length === width ? `of row ${y} of channel ${channel}` : length === height * width ? `of channel ${channel}` : "of all values";
+  return normalisation(input.at(channel, y, x), normalising(l, channel, y, x), eps, whose, PAGE.layers[l].kind === "layer norm");
+}
+
+// A value less a mean, over the root of a variance (or over the root of a mean square, where nothing is subtracted), and
+// then by what has been learnt. Of `root` eps is a part.
+function normalisation(x, { mean, root, weight, bias }, eps, whose, shifted = true) {
+  const rest = root * root - eps, variance = rest > 1e-12 * eps ? rest : 0, small = write(eps, 3);
+  const value = (x - mean) / root, size = `√(${write(variance, 6)} + ${small})`;
+  const line = shifted ? `(${write(x, 6)} − ${bracket(mean, 6)}) / ${size}` : `${write(x, 6)} / ${size}`;
+  const learnt = weight === 1 && bias === 0 ? [] : [say(`Times the weight ${write(weight, 6)}, plus the bias ${write(bias, 6)}`)];
+  return [
+    say(shifted ? `Mean ${whose}: ${write(mean, 6)}, variance: ${write(variance, 6)}` : `Mean square ${whose}: ${write(variance, 6)}`),
+    say(el("code", {}, `${line} = ${write(value, 6)}`)), ...learnt,
+  ];
+}
 
 function shareOfSum(values, c, signed = "") {
   const top = highest(values), sum = values.reduce((a, x) => a + Math.exp(x - top), 0);

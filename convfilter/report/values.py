@@ -21,8 +21,9 @@ RULES = {  # what the page's script computes
     *(Computes.CONVOLUTION, Computes.TRANSPOSED, Computes.MAXIMUM, Computes.MEAN, Computes.POWER_MEAN, Computes.BLEND),
     *(Computes.SHUFFLE, Computes.UNSHUFFLE, Computes.PADDING, Computes.MAGNITUDE, Computes.SOFTMAX, Computes.RESPONSE),
     *(Computes.SOFTMIN, Computes.LOG_SOFTMAX, Computes.GATE, Computes.CHANNELS, Computes.CROSS_RESPONSE),
-    *(Computes.NORMALISED, Computes.CURVE),
+    *(Computes.NORMALISED, Computes.LAYER_NORM, Computes.ROOT_MEAN_SQUARE, Computes.CURVE),
 }
+OF_ONE_VALUE = ("curve", "affine", "layer norm", "root mean square")  # once a normalisation's numbers are known
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def describe(layer: Layer, module: nn.Module, x: torch.Tensor, shape: Shape) -> 
     """
     kind = rule(layer)
     rows, columns = layer.effect.rows, layer.effect.columns
-    if kind in ("curve", "affine"):  # not what normalising takes into account, but what it is done to
+    if kind in OF_ONE_VALUE:  # not what normalising takes into account, but what it is done to
         rows = columns = Window()
     about = {"kind": kind, "keeps_scale": keeps_scale(layer), **_numbers(kind, layer, module, x)}
     if kind == "shuffle":
@@ -152,7 +153,12 @@ def describe(layer: Layer, module: nn.Module, x: torch.Tensor, shape: Shape) -> 
 
 
 def weights_of(module: nn.Module) -> np.ndarray | None:
-    """Return a convolution's weights, or None for any other layer."""
+    """Return the weights that the page carries apart from a layer's other numbers, or None where there are none.
+
+    They are a convolution's, and the weight and the bias of a ``LayerNorm`` or ``RMSNorm`` that has learnt any.
+    """
+    if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        return _learnt(module)
     conv = _convolution(module) if isinstance(module, nn.Sequential) else module
     return conv.weight.numpy() if isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) else None
 
@@ -195,6 +201,8 @@ def _numbers(kind: str, layer: Layer, module: nn.Module, x: torch.Tensor) -> dic
             return {name: given[name] for name in ("size", "alpha", "beta", "k")}
         case "affine":
             return _affine(module, x)
+        case "layer norm" | "root mean square":
+            return _over_values(module, x)
         case "curve":
             numbers = {name: value for name, value in given.items() if isinstance(value, int | float | str)}
             if hasattr(module, "weight"):
@@ -210,15 +218,42 @@ def _convolution(module: nn.Module) -> nn.Module:
 def _affine(module: nn.Module, x: torch.Tensor) -> dict:
     """What a normalisation comes to for this picture: subtract, divide, and the learnt scale and shift."""
     mean, variance = getattr(module, "running_mean", None), getattr(module, "running_var", None)
+    together = 0  # channels that are normalised together; none where mean and variance are kept
     if mean is None:
-        together = len(x) // getattr(module, "num_groups", len(x))  # channels
+        together = len(x) // getattr(module, "num_groups", len(x))
         groups = x.double().unflatten(0, (-1, together)).flatten(1)
         mean, variance = groups.mean(1).repeat_interleave(together), groups.var(1, unbiased=False)
         variance = variance.repeat_interleave(together)
-    root = (variance.float().double() + module.eps).sqrt()  # a float's infinity, where PyTorch's overflows
+    root = _root(variance, module.eps)
     weight = torch.ones(len(root)) if module.weight is None else module.weight.detach()
     bias = torch.zeros(len(root)) if module.bias is None else module.bias.detach()
-    return {"mean": mean.tolist(), "root": root.tolist(), "weight": weight.tolist(), "bias": bias.tolist()}
+    numbers = {"mean": mean, "root": root, "weight": weight, "bias": bias}
+    return {"eps": module.eps, "together": together, **{name: each.tolist() for name, each in numbers.items()}}
+
+
+def _over_values(module: nn.LayerNorm | nn.RMSNorm, x: torch.Tensor) -> dict:
+    """What is subtracted from each ``length`` values next to each other, if anything, and what they are divided by."""
+    length = math.prod(module.normalized_shape)
+    values = x.double().reshape(-1, length)
+    mean = values.mean(1) if isinstance(module, nn.LayerNorm) else torch.zeros(len(values), dtype=torch.double)
+    eps = torch.finfo(torch.float32).eps if module.eps is None else module.eps
+    root = _root((values - mean[:, None]).square().mean(1), eps)
+    return {"length": length, "eps": eps, "mean": mean.tolist(), "root": root.tolist()}
+
+
+def _root(variance: torch.Tensor, eps: float) -> torch.Tensor:
+    return (variance.float().double() + eps).sqrt()  # a float's infinity, where PyTorch's overflows
+
+
+def _learnt(module: nn.LayerNorm | nn.RMSNorm) -> np.ndarray | None:
+    """The weight and the bias, one after the other, or None where they change nothing."""
+    if module.weight is None:
+        return None
+    bias = getattr(module, "bias", None)
+    bias = torch.zeros_like(module.weight) if bias is None else bias
+    if (module.weight == 1).all() and not bias.any():
+        return None
+    return torch.stack([module.weight, bias]).flatten(1).detach().numpy()
 
 
 def _axis(axis: Axis, n: int, m: int) -> dict:

@@ -1,6 +1,8 @@
 // What the page's Web Worker does: it computes a pipeline's layers, keeps what has not changed, and says of every channel
 // what its picture and its histogram need. It is compute.js and what that needs, and this; the page has the same code.
 
+const NORMALISING = ["affine", "layer norm", "root mean square"];
+
 // What a channel's values come to, as `summarise` in values.py says it: range, spread, mean, histogram of `bins` bars.
 function summarise(values, bins) {
   let low = Infinity, high = -Infinity, sum = 0, bad = 0;
@@ -66,7 +68,7 @@ function makeComputer(post) {
     for (let t = 0; t <= layers.length; t++) {
       const { about, shape, weights } = t ? layers[t - 1] : {}, key = t ? keyOf([about, shape]) : null;
       if (t && !(kept[t] && kept[t].key === key && same(kept[t].weights, weights))) {
-        const before = kept[t - 1].tensor, more = about.kind === "affine" && !about.mean ? TENSORS.statistics(about, before) : {};
+        const before = kept[t - 1].tensor, more = NORMALISING.includes(about.kind) && !about.mean ? TENSORS.statistics(about, before) : {};
         keep(t, key, weights, TENSORS.forward({ ...about, ...more }, before, shape, weights), more, bins);
         await pause(); // a newer request comes in here
         if (latest !== id) return;

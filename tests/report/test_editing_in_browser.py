@@ -353,6 +353,23 @@ def test_colour_and_weights_from_a_file_can_be_changed_too(show, tmp_path, monke
     assert_is_torchs(shown, x)
 
 
+def test_a_normalisation_that_has_learnt_can_be_changed(show, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(8)
+    np.savez("w.npz", weight=generator.normal(size=(38, 28)), bias=generator.normal(size=(38, 28)), row=np.arange(28.0))
+    text = "Conv2d(1, 2, 3) | LayerNorm((38, 28), weight='w.npz:weight', bias='w.npz:bias') | "
+    page = show(f"{text}RMSNorm(28, weight='w.npz:row')")
+    page.locator("#layer-2 .fold").click()
+    page.locator("#layer-2 .controls summary").click()
+    field(page, "eps", 2).fill("3")
+    assert "eps=3" in settle(page)["text"]
+    page.locator("#layer-1 .numbers input").nth(0).fill("5")
+    shown = settle(page)
+    assert "w.npz:bias" in shown["text"]
+    assert_is_torchs(shown)
+    assert page.locator("#layer-2 .numbers, #layer-2 .kernel > *").count() == 0
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -41,6 +41,8 @@ PIPELINES = [
     f"{FOUR} | PixelShuffle(2) | ConstantPad2d((1, 1, 0, 0), 1) | PixelUnshuffle(2)",
     f"{FOUR} | InstanceNorm2d(4, affine=True) | LocalResponseNorm(3, alpha=2) | Softmax2d",
     f"{FOUR} | Softmin(dim=1) | ChannelShuffle(2) | LogSoftmax(dim=1) | GLU(dim=1) | CrossMapLRN2d(3, alpha=2)",
+    f"{FOUR} | LayerNorm(17) | RMSNorm((21, 17)) | LayerNorm((4, 21, 17), elementwise_affine=False) | RMSNorm(17, 0.1)",
+    f"{FOUR} | GroupNorm(2, 4) | LazyBatchNorm2d | LazyInstanceNorm2d",
     "ELU(0.7) | Hardshrink(0.2) | Hardsigmoid | Hardtanh(0.2, 0.7) | Hardswish | LeakyReLU(0.2) | LogSigmoid | Mish",
     "PReLU | RReLU | SELU | CELU(0.6) | GELU | Sigmoid | SiLU | Softplus(2, 1) | Softshrink(0.3) | Softsign",
     "Tanh | Tanhshrink | Threshold(0.1, -3) | GELU('tanh') | ReLU6 | Identity | Dropout | Dropout2d",
@@ -176,6 +178,48 @@ def test_what_is_not_in_a_window_has_no_value(show):
     assert f"{total * 9 / 6:g}" and "times 9/6 for the missing values" in section.locator(".sum").inner_text()
     assert result(section) == pytest.approx(pooled[0, 6, 4].item(), rel=1e-5)
     assert result(section) == pytest.approx((total * 9 / 6) ** 0.5, rel=1e-2)
+
+
+def test_the_sum_of_a_normalisation_says_mean_and_variance(show, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(8)
+    np.savez("w.npz", weight=generator.normal(size=(2, 38, 28)), bias=generator.normal(size=(2, 38, 28)))
+    text = (
+        "Conv2d(1, 2, 3) | LayerNorm(28) | RMSNorm((38, 28), eps=0.5) | "
+        "LayerNorm((2, 38, 28), weight='w.npz:weight', bias='w.npz:bias') | GroupNorm(1, 2) | BatchNorm2d(2)"
+    )
+    page, tensors = show(text, GRAY)
+    y, x = 11, 7
+    page.evaluate(f"choose(6, {y}, {x}, 1)")
+    parts = [tensors[1][1, y], tensors[2][1], tensors[3], tensors[4], torch.tensor([-1.0, 1.0])]
+    whose = ["Mean of row 11 of channel 1: ", "Mean square of channel 1: ", "Mean of all values: ",
+             "Mean of channels 0 to 1: ", "Mean that the layer keeps of channel 1: "]  # fmt: skip
+    for number, (part, words, eps) in enumerate(zip(parts, whose, [1e-5, 0.5, 1e-5, 1e-5, 1e-5], strict=True), start=2):
+        section = page.locator(f"#layer-{number}")
+        shows(section, y, x, 1)
+        said = section.locator(".sum .said").all_inner_texts()
+        code = section.locator(".sum code").inner_text()
+        value, mean, divisor, small, out = map(numeral, re.fullmatch(FORMULA, code).groups())
+        assert said[1].startswith(words), number
+        assert value == pytest.approx(tensors[number - 1][1, y, x].item(), rel=1e-5)
+        shift = part.mean().item() if "square" not in words else 0
+        assert mean == pytest.approx(shift, rel=1e-4, abs=1e-6)
+        assert divisor == pytest.approx((part - shift).square().mean().item(), rel=1e-4)
+        assert small == eps
+        assert out == pytest.approx((value - mean) / (divisor + small) ** 0.5, rel=1e-3, abs=1e-5)
+        assert result(section) == pytest.approx(tensors[number][1, y, x].item(), rel=1e-5, abs=1e-6)
+        if number == 4:
+            factor, shift = map(numeral, re.fullmatch("Times the weight (.*), plus the bias (.*)", said[3]).groups())
+            assert out * factor + shift == pytest.approx(result(section), rel=1e-4)
+        else:
+            assert len(said) == 3
+
+
+FORMULA = r"\(?(\S+?)(?: − \(?(\S+?)\)?\))? / √\((\S+) \+ (\S+)\) = (\S+)"
+
+
+def numeral(text: str | None) -> float:
+    return float((text or "0").replace("−", "-"))
 
 
 def test_the_window_is_outlined_where_it_lies(show):
