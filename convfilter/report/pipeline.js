@@ -838,7 +838,7 @@ function makePipelines(vocabulary, carried = {}) {
     const comes = c === 1 ? "comes" : "come";
     let hint = ["in_channels", "num_features", "num_parameters"].includes(LAYERS[layer.name].arguments[0]?.name) ? `; write ${layer.name}(${c}, ...)` : "";
     if (first && c === 1 && ins === 3) hint += ": pictures are loaded as grayscale; --mode RGB loads colour, --gray-weights sums kernels";
-    if (first && c === 3 && ins === 1) hint = "; --mode RGB loads three channels: leave it out, or take Filter2d, which filters each channel";
+    if (first && c === 3 && ins === 1) hint = "; --mode RGB loads three channels: leave it out, or filter each of them with Filter2d";
     if (ins && c !== ins) throw new Problem(`it takes ${count(ins, "channel")}, and ${group(c)} ${comes} in${hint}`);
     if (c % divide) throw new Problem(`it takes a multiple of ${divide} channels, and ${group(c)} ${comes} in`);
     if (parameters && parameters(c) > MOST_WEIGHTS) {
