@@ -17,7 +17,7 @@ from convfilter.files.transaction import OutputWriter
 from convfilter.files.walk import Problem, Search, Source
 from convfilter.in_order import map_in_order, without_waiting
 from convfilter.language.pipeline import Pipeline
-from convfilter.remote.urls import is_url, to_path
+from convfilter.remote.urls import hide_secrets, is_url, to_path
 from convfilter.run.budget import Budget, available, count_cores
 from convfilter.run.filtering import Filtering
 from convfilter.run.loading import find_device, load_renderer, once
@@ -173,6 +173,8 @@ class Runner:
     def _take_share(self, sources: Sources | ListedSources) -> Iterator[Source | Problem]:
         """Yield this process's share of the sources, and all problems."""
         for entry in sources:
+            if isinstance(entry, Problem) and (shown := hide_secrets(entry.path)) != entry.path:
+                entry = Problem(shown, entry.reason, entry.kind)  # a URL in a list of paths
             if self._shard is None or isinstance(entry, Problem) or in_shard(entry.relative, *self._shard):
                 yield entry
 

@@ -78,6 +78,13 @@ def test_a_list_whose_first_name_is_none_says_what_to_do(tmp_path):
     assert made["memory://x/a.pgm"] == "URLs are read from a list that is a file, and whose first name is a URL"
 
 
+def test_a_url_in_a_list_of_paths_is_refused_without_its_secrets(tmp_path):
+    (tmp_path / "list").write_text("missing.png\nhttp://me:hunter2@host/a.png?t0ken\n")
+    _, result = run_files("edge", FileList(str(tmp_path / "list")), output=str(tmp_path / "out"))
+    assert result.source == "http://host/a.png" and "whose first name is a URL" in result.error
+    assert "hunter2" not in str(result.to_dict()) and "t0ken" not in str(result.to_dict())
+
+
 def test_outputs_that_cannot_all_be_put_leave_none(memory, monkeypatch):
     kind = type(memory)
     real = kind.pipe_file
