@@ -557,3 +557,12 @@ def test_a_long_pipeline_is_short_in_the_list_of_presets_and_whole_in_its_help(c
     assert "denoise.safetensors:13.bias" not in lines[-1]
     assert "bias='convfilter:denoise.safetensors:13.bias')" in convfilter("denoise", "--help").stdout
     assert "          Conv2d(1, 1, 5, bias=False, weight=[edge(5)])" in lines
+
+
+@pytest.mark.parametrize(
+    "command", ["info", "report edge", "compare edge blur", "explain edge --image", "fit edge a.png"]
+)
+def test_a_url_that_is_refused_is_shown_without_its_password(command, program, tmp_path):
+    done = program.run(*command.split(), "https://me:hunter2@host/a.png?sig=hunter2", cwd=tmp_path)
+    assert done.returncode in (1, 2) and b"hunter2" not in done.stdout + done.stderr
+    assert done.stderr.count(b"\n") <= 2
