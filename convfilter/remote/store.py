@@ -84,7 +84,7 @@ class Stores:
         scheme = scheme_of(url)
         if scheme in STORES and secrets:
             raise UsageError(f"{escape(shown)}: give user and password in the environment, not in the URL")
-        if scheme in STORES and not re.match(r"[^:/]+://[^/:]", url):
+        if scheme in STORES and scheme != "memory" and not re.match(r"[^:/]+://[^/:]", url):
             raise UsageError(f"{escape(shown)}: names no bucket; write {scheme}://BUCKET/NAME")
         if scheme == "zip" and "::" not in url:
             url = f"zip://::{url.partition('://')[2]}"  # all of an archive on this disk

@@ -95,7 +95,7 @@ def test_sixteen_bits_of_colour(photo):
 def test_colour_and_gray_are_told_apart_in_words():
     with pytest.raises(PipelineError, match="are loaded as grayscale; --mode RGB loads colour"):
         Options().check(parse("Conv2d(3, 8, 3)"))
-    with pytest.raises(PipelineError, match="--mode RGB loads three channels: leave it out, or take Filter2d"):
+    with pytest.raises(PipelineError, match="--mode RGB loads three channels: leave it out, or filter each"):
         Options(mode="RGB").check(parse("edge"))
 
 
