@@ -157,15 +157,16 @@ def test_a_million_objects_are_listed_as_they_are_needed(monkeypatch):
     assert server.tell()["GET"] == 3  # pages, of 1,000
     tracemalloc.start()
     held = []
-    for _ in range(3):
+    for _ in range(6):
         last = list(islice(found, 2 * PAGE))[-1].path
         gc.collect()
         held.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     server.close()
     fsspec.filesystem("s3").clear_instance_cache()
-    assert last == f"s3://{MANY}/photos/img_{6 * PAGE:09}.png"
-    assert held[2] - held[1] < 300_000  # bytes; a page takes 1.3 million, and the first was there before
+    assert last == f"s3://{MANY}/photos/img_{12 * PAGE:09}.png"
+    # a page takes 1.3 million bytes, and the next ones may be on their way; what is kept would be there each time
+    assert min(held[2:]) - held[1] < 300_000
 
 
 def test_outputs_in_an_input_folder_are_no_inputs_and_replace_none(memory):

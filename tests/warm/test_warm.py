@@ -144,7 +144,7 @@ def test_a_worker_that_is_killed_ends_its_call_as_a_killed_one(folder, program):
 
 
 def test_a_call_stops_and_goes_on_with_its_worker(folder, program):
-    child = begin(program, folder, "run", SLOW, "a.png", "-o", "out")
+    child = begin(program, folder, "run", " | ".join([SLOW] * 4), "a.png", "-o", "out")
     worker = worker_of(program)
 
     def states():
