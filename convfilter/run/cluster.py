@@ -39,9 +39,7 @@ MOST = 100  # pictures in a batch: each keeps a file open until it has its name
 WAITING = 2  # batches a thread of a worker's that are under way: the next is there when one is done (see _takes_more)
 AHEAD = 8  # batches a thread whose results may wait for those before them
 MOST_DEATHS = 3  # workers that a picture may take with it
-LOSSES = (
-    12  # workers that may be lost while a picture waits there alone, whether or not they are known to have begun it
-)
+LOSSES = 12  # workers that may be lost while a picture is sent to them alone, begun or not
 TRIES = 3  # times that a picture is made again because its files were gone before they got their names
 FETCHING = 4  # threads of a process that is started here, where stores keep it waiting
 KEPT = 200  # batches that were lost whose temporary files may yet appear
@@ -97,7 +95,7 @@ class Cluster:
         has_urls = type(filtering) is not Filtering
         self._local, self._client = _connect(address, FETCHING if has_urls else 1)
         self._address = address
-        self._number = secrets.token_hex(4)
+        self._number = f"convfilter-{secrets.token_hex(4)}"
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._lock = threading.Lock()  # of what stop() looks at
         self._batches: dict[str, _Batch] = {}  # under way, by their keys
@@ -296,7 +294,7 @@ class Cluster:
             pictures.append(Picture(source, paths, make_token(), is_again=item.is_again))
             item.is_again = True
         self._sent += 1
-        key = f"convfilter-{self._number}-{self._sent}"
+        key = f"{self._number}-{self._sent}"
         batch = _Batch(items, pictures)
         with self._lock:
             if self._stopped.is_set():
@@ -346,7 +344,7 @@ class Cluster:
                 self._replace_workers()
             self._count_threads()
         if lost is not None:
-            # of batches that were done and have not been fetched, too, and of those that Dask began once more
+            # of batches that were done and have not been fetched, too, and of those that Dask had moved to it meanwhile
             for batch in (*self._batches.values(), *self._lost):
                 self._remove_temporary(batch, worker)
             for key in lost:

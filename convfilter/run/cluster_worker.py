@@ -40,10 +40,10 @@ KEPT = 2  # jobs whose networks a process keeps: several clients may use one clu
 class Job:
     """What all pictures of a run share, as a worker gets it.
 
-    ``number`` tells it from other jobs, ``text`` and ``name`` are the pipeline's, and ``weights`` the SHA-256 of each
-    file that its text names. ``target`` is the one file to write where -o names one, and ``folder`` that of all
-    outputs. ``memory`` is how much a process may use, where the client says it. ``has_urls`` is true where sources
-    or outputs are behind URLs: the worker fetches and puts them itself.
+    ``number`` tells it from other jobs, and from what others keep at the scheduler; ``text`` and ``name`` are the
+    pipeline's, and ``weights`` the SHA-256 of each file that its text names. ``target`` is the one file to write where
+    -o names one, and ``folder`` that of all outputs. ``memory`` is how much a process may use, where the client says
+    it. ``has_urls`` is true where sources or outputs are behind URLs: the worker fetches and puts them itself.
     """
 
     number: str
@@ -142,28 +142,24 @@ def work(job: Job, pictures: Sequence[Picture]) -> Answer:
 
 def find_begun(client: Any, number: str, key: str) -> str | None:
     """Return the address of the worker that has begun a task of a job, if one has; ``client`` is Dask's."""
-    found: str | None = client.get_metadata([_name(number), key], default=None)
+    found: str | None = client.get_metadata([number, key], default=None)
     return found
 
 
 def forget_begun(client: Any, number: str) -> None:
     """Have the scheduler forget who has begun the tasks of a job."""
-    client.set_metadata([_name(number)], {})
+    client.set_metadata([number], {})
 
 
 def _begin(worker: Any, number: str, key: str) -> str | None:
     """Tell the scheduler that this worker begins a task, or return the address of one that has begun it before."""
     from distributed.utils import sync
 
-    where = {"keys": [_name(number), key]}
+    where = {"keys": [number, key]}
     before: str | None = sync(worker.loop, worker.scheduler.get_metadata, **where, default=None)
     if before is None:
         sync(worker.loop, worker.scheduler.set_metadata, **where, value=worker.address)
     return before
-
-
-def _name(number: str) -> str:
-    return f"convfilter-{number}"
 
 
 def _make(filtering: Filtering, picture: Picture) -> Result:

@@ -106,10 +106,8 @@ class Workers:
                 os.kill(process, signal.SIGKILL)
         deadline = time.monotonic() + ENDING
         for worker in list(self._all):
-            if not worker.idle.wait(
-                max(0.0, deadline - time.monotonic())
-            ):  # it cannot answer any more, but on a busy machine is not gone yet
-                worker.remove_made()
+            if not worker.idle.wait(max(0.0, deadline - time.monotonic())):
+                worker.remove_made()  # it cannot answer any more, but on a busy machine is not gone yet
 
     def close(self) -> None:
         """Let all processes end; nobody calls ``write`` any more."""
